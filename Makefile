@@ -1,0 +1,67 @@
+# What stands here is the one way to build, test and check the project;
+# .ci/run calls nothing else.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+
+MODULE   := github.com/docker-relink/relink
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X $(MODULE)/internal/version.Version=$(VERSION) -X $(MODULE)/internal/version.Revision=$(REVISION)
+PLUGINS  := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
+
+# Builds wait for disks and the network more than for the processor.
+PARALLEL     ?= 4
+TEST_TIMEOUT ?= 20m
+TEST_FLAGS   ?=
+
+.PHONY: help build install setup tools bases test test-unit test-integration lint fmt docs demo bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+build: ## build bin/docker-relink
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-relink ./cmd/docker-relink
+
+install: build ## put the plugin where the Docker CLI finds it
+	mkdir -p "$(PLUGINS)"
+	install -m 0755 bin/docker-relink "$(PLUGINS)/docker-relink"
+
+setup: ## install the Debian packages that the tests need
+	tools/setup.sh
+
+tools: ## build the engines that tests, demo and benchmarks run
+	tools/build.sh engines
+
+bases: setup ## make the Debian bases of the tests
+	tools/bases.sh bookworm trixie
+
+test: setup tools bases build ## set up, then run every test
+	go test -timeout $(TEST_TIMEOUT) -parallel $(PARALLEL) $(TEST_FLAGS) ./...
+
+test-unit: ## run the tests that need no engine
+	go test -short $(TEST_FLAGS) ./...
+
+test-integration: setup tools bases build ## run the tests on real engines
+	go test -timeout $(TEST_TIMEOUT) -parallel $(PARALLEL) $(TEST_FLAGS) ./tests/...
+
+lint: ## check formatting, the linter's rules and the scripts
+	tools/build.sh lint
+	.cache/bin/golangci-lint run ./...
+	bash -n tools/*.sh .ci/run
+
+fmt: ## format the code
+	tools/build.sh lint
+	.cache/bin/golangci-lint fmt ./...
+
+docs: ## generate the CLI reference
+	go run ./docs/generate
+
+demo: setup tools bases build ## show the main job beside stock buildx
+	go run ./tests/cmd/demo
+
+bench: setup tools bases build ## measure against stock buildx
+	go run ./tests/cmd/bench
+
+clean: ## remove what was built in this tree
+	rm -rf bin .cache

@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Builds the engines and peers named in tools/go.mod and the linter of
+# tools/lint/go.mod, and links them into .cache/bin.
+#
+# The binaries live outside the working tree, under a key made of all that
+# decides what they are, so that a second clone does not build them again.
+#
+# usage: tools/build.sh [engines|lint]...
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+cache=${XDG_CACHE_HOME:-${HOME:-$root}/.cache}/docker-relink-tests
+bin=$root/.cache/bin
+
+# version prints the version of a module that tools/go.mod pins.
+version() { (cd "$root/tools" && go list -m -f '{{.Version}}' "$1"); }
+
+# build compiles every tool of the module in $1 into the directory $2.
+build() {
+	local ldflags="-s -w"
+	if [ "$1" = "$root/tools" ]; then
+		# Without these the daemons call themselves "0.0.0+unknown".
+		ldflags+=" -X github.com/moby/buildkit/version.Version=$(version github.com/moby/buildkit)"
+		ldflags+=" -X github.com/docker/buildx/version.Version=$(version github.com/docker/buildx)"
+		ldflags+=" -X github.com/docker/cli/cli/version.Version=$(version github.com/docker/cli | sed 's/^v//; s/+.*//')"
+	fi
+	(cd "$1" && CGO_ENABLED=0 go build -trimpath -ldflags "$ldflags" -o "$2/" tool)
+}
+
+# provide makes the tools of the module in $1 present in .cache/bin.
+provide() {
+	local module=$1 key dir
+	key=$(cat "$module/go.mod" "$module/go.sum" "$root/tools/build.sh" <(go env GOVERSION GOARCH) | sha256sum | cut -c1-16)
+	dir=$cache/tools/$key
+	mkdir -p "$cache/tools" "$bin"
+	exec 9>"$dir.lock"
+	flock 9
+	if [ ! -d "$dir" ]; then
+		echo "building the tools of ${module#"$root"/} (a few minutes the first time)"
+		rm -rf "$dir.partial" && mkdir "$dir.partial"
+		build "$module" "$dir.partial"
+		mv "$dir.partial" "$dir"
+	fi
+	flock -u 9
+	ln -sf "$dir"/* "$bin/"
+}
+
+for what in "${@:-engines}"; do
+	case $what in
+	engines) provide "$root/tools" ;;
+	lint) provide "$root/tools/lint" ;;
+	*) echo "unknown set of tools: $what" >&2 && exit 2 ;;
+	esac
+done
