@@ -1,0 +1,37 @@
+// Package commands has one file a subcommand.
+package commands
+
+import (
+	buildxcommands "github.com/docker/buildx/commands"
+	"github.com/docker/cli/cli/command"
+	"github.com/spf13/cobra"
+)
+
+// NewRootCmd makes the command tree. It stands on buildx's own root command:
+// its global flags (--builder, --debug) and the way it sets up the Docker CLI
+// are buildx's, and so are the subcommands that we extend.
+func NewRootCmd(name string, isPlugin bool, dockerCli *command.DockerCli) (*cobra.Command, error) {
+	root := buildxcommands.NewRootCmd(name, isPlugin, dockerCli)
+	root.Short = "Build images whose layers do not depend on the base"
+	root.Long = `Build with BuildKit so that an image's own layers do not depend on its base:
+a new base costs no rebuild and no pull.`
+
+	build, err := newBuildCmd(take(root, "build"), dockerCli)
+	if err != nil {
+		return nil, err
+	}
+	root.RemoveCommand(root.Commands()...)
+	root.AddCommand(build, newVersionCmd(dockerCli))
+	return root, nil
+}
+
+// take finds a subcommand of buildx's and removes it from its parent.
+func take(root *cobra.Command, name string) *cobra.Command {
+	for _, c := range root.Commands() {
+		if c.Name() == name {
+			root.RemoveCommand(c)
+			return c
+		}
+	}
+	return nil
+}

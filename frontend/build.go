@@ -1,0 +1,149 @@
+// Package frontend is the BuildKit frontend: it lets a Dockerfile frontend turn
+// the Dockerfile into LLB, and builds the copies at the target stage's end so
+// that their layers do not depend on the base. It knows no command line and no
+// terminal, and runs in the client as well as on the builder.
+package frontend
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+	"golang.org/x/sync/errgroup"
+)
+
+// Frontend builds Dockerfiles by way of another frontend.
+type Frontend struct {
+	inner string
+}
+
+// New makes a frontend that has the Dockerfile read by the builder's frontend
+// of the given name, "dockerfile.v0" as a rule.
+func New(inner string) *Frontend { return &Frontend{inner: inner} }
+
+// Build answers one build request: a result for every platform that was asked
+// for, or what the other frontend answers when there is nothing to link.
+func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	opts := c.BuildOpts().Opts
+	mode, err := ParseLinkMode(opts[buildArgPrefix+LinkArg])
+	if err != nil {
+		return nil, err
+	}
+	stock, err := f.solve(ctx, c, opts)
+	if err != nil {
+		return nil, err
+	}
+	if mode == LinkNever || opts["requestid"] != "" {
+		return stock, nil
+	}
+	return linkResult(ctx, c, mode, stock)
+}
+
+// solve has the other frontend read the Dockerfile, with the user's own
+// options. Nothing is built by that: its result is what to build.
+func (f *Frontend) solve(ctx context.Context, c gateway.Client, opts map[string]string) (*gateway.Result, error) {
+	inputs, err := frontendInputs(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return c.Solve(ctx, gateway.SolveRequest{Frontend: f.inner, FrontendOpt: opts, FrontendInputs: inputs})
+}
+
+func frontendInputs(ctx context.Context, c gateway.Client) (map[string]*pb.Definition, error) {
+	states, err := c.Inputs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading the inputs of the build: %w", err)
+	}
+	inputs := make(map[string]*pb.Definition, len(states))
+	for name, st := range states {
+		def, err := st.Marshal(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("reading the input %s of the build: %w", name, err)
+		}
+		inputs[name] = def.ToPB()
+	}
+	return inputs, nil
+}
+
+// linkResult links the state of every platform of a result. All else in the
+// result (image configs, base configs, epoch, annotations) is the Dockerfile
+// frontend's word for the whole image and stays as it is.
+func linkResult(ctx context.Context, c gateway.Client, mode LinkMode, stock *gateway.Result) (*gateway.Result, error) {
+	if reason := unable(c); reason != "" {
+		return withReport(stock, Report{Platforms: []PlatformReport{{Mode: mode, Reason: reason}}})
+	}
+	refs, err := platformRefs(stock)
+	if err != nil {
+		return nil, err
+	}
+	linked := make([]*linking, len(refs))
+	eg, egctx := errgroup.WithContext(ctx)
+	for i, r := range refs {
+		eg.Go(func() (err error) {
+			linked[i], err = link(egctx, c, mode, r)
+			return err
+		})
+	}
+	if err := eg.Wait(); err != nil {
+		return nil, err
+	}
+	var report Report
+	for _, l := range linked {
+		report.Platforms = append(report.Platforms, l.report)
+	}
+	if err := replaceRefs(ctx, c, stock, linked); err != nil {
+		return nil, err
+	}
+	return withReport(stock, report)
+}
+
+// platformRef is the state of one platform of a result.
+type platformRef struct {
+	id  string // the platform's key in the result, "" for a result of one
+	ref gateway.Reference
+}
+
+func platformRefs(res *gateway.Result) ([]platformRef, error) {
+	if res.Ref != nil {
+		return []platformRef{{ref: res.Ref}}, nil
+	}
+	ps, err := exptypes.ParsePlatforms(res.Metadata)
+	if err != nil {
+		return nil, fmt.Errorf("reading the platforms of the result: %w", err)
+	}
+	var refs []platformRef
+	for _, p := range ps.Platforms {
+		if ref := res.Refs[p.ID]; ref != nil {
+			refs = append(refs, platformRef{id: p.ID, ref: ref})
+		}
+	}
+	return refs, nil
+}
+
+func withReport(res *gateway.Result, report Report) (*gateway.Result, error) {
+	if report.Empty() {
+		return res, nil
+	}
+	dt, err := report.encode()
+	if err != nil {
+		return nil, err
+	}
+	res.AddMeta(ReportKey, dt)
+	return res, nil
+}
+
+// unable says what the builder lacks for linking, "" when it lacks nothing.
+func unable(c gateway.Client) string {
+	caps := c.BuildOpts().LLBCaps
+	for _, need := range []struct {
+		name string
+		err  error
+	}{{"MergeOp", caps.Supports(pb.CapMergeOp)}, {"DiffOp", caps.Supports(pb.CapDiffOp)}} {
+		if need.err != nil {
+			return "the builder has no " + need.name + " (BuildKit v0.10, or Docker Engine with the containerd image store): built as docker buildx build does"
+		}
+	}
+	return ""
+}

@@ -1,0 +1,206 @@
+package frontend
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/docker-relink/relink/internal/definition"
+	"github.com/docker-relink/relink/internal/skeleton"
+)
+
+// maxCompared bounds how many directories of a copied tree are compared with
+// the base's: beyond it, building on the base itself costs less.
+const maxCompared = 500
+
+// look surveys what a step looks at in the head. An error of type
+// skeleton.Unfit says that a skeleton cannot have it.
+func (p *plan) look(ctx context.Context, i int, s definition.Step) error {
+	users, groups := s.Names()
+	for _, u := range users {
+		if err := p.survey.User(ctx, u); err != nil {
+			return err
+		}
+	}
+	for _, g := range groups {
+		if err := p.survey.Group(ctx, g); err != nil {
+			return err
+		}
+	}
+	for _, a := range s.Actions() {
+		var err error
+		switch o := a.Action.(type) {
+		case *pb.FileAction_Mkdir:
+			err = p.lookPath(ctx, i, o.Mkdir.Path)
+		case *pb.FileAction_Copy:
+			err = p.lookCopy(ctx, i, s.Source(a), o.Copy)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookPath surveys a path with all its components and links.
+func (p *plan) lookPath(ctx context.Context, i int, name string) error {
+	real, _, err := p.survey.Resolve(ctx, name)
+	if err != nil {
+		return err
+	}
+	return p.redirected(ctx, i, real)
+}
+
+// lookCopy surveys the destination of a copy, and, where that is a directory,
+// every path below it that the copy brings as well.
+func (p *plan) lookCopy(ctx context.Context, i int, in *pb.Input, cp *pb.FileActionCopy) error {
+	dest := path.Clean("/" + cp.Dest)
+	if err := p.lookPath(ctx, i, dest); err != nil {
+		return err
+	}
+	real, e, err := p.survey.Resolve(ctx, dest)
+	if err != nil || e.Kind != skeleton.Dir {
+		return err
+	}
+	srcs, err := p.sources.of(ctx, in, cp)
+	if err != nil {
+		return err
+	}
+	for _, src := range srcs {
+		switch {
+		case src.isDir && cp.DirCopyContents:
+			err = p.compare(ctx, src, real, cp.IncludePatterns)
+		case src.isDir:
+			err = p.compare(ctx, src, path.Join(real, src.name), cp.IncludePatterns)
+		default:
+			_, err = p.survey.Lstat(ctx, path.Join(real, src.name))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare surveys the paths that a copied tree and the head have both.
+func (p *plan) compare(ctx context.Context, src source, dest string, include []string) error {
+	type pair struct{ src, dest, rel string }
+	todo := []pair{{src.path, dest, ""}}
+	for n := 0; len(todo) > 0; n++ {
+		if n == maxCompared {
+			return &skeleton.Unfit{Path: dest, Reason: fmt.Sprintf("has more than %d directories in common with what is copied there", maxCompared)}
+		}
+		at := todo[0]
+		todo = todo[1:]
+		real, e, err := p.survey.Resolve(ctx, at.dest)
+		if err != nil {
+			return err
+		}
+		if e.Kind != skeleton.Dir {
+			continue
+		}
+		entries, err := src.tree.ReadDir(ctx, at.src)
+		if err != nil {
+			return err
+		}
+		for name, se := range entries {
+			rel := path.Join(at.rel, name)
+			if !mayInclude(include, rel) {
+				continue
+			}
+			de, err := p.survey.Lstat(ctx, path.Join(real, name))
+			if err != nil {
+				return err
+			}
+			if se.Kind == skeleton.Dir && de.Kind != skeleton.Absent {
+				todo = append(todo, pair{path.Join(at.src, name), path.Join(real, name), rel})
+			}
+		}
+	}
+	return nil
+}
+
+// mayInclude says whether a path of a source, or one below it, can match the
+// include patterns: by their components up to the first one with a wildcard.
+func mayInclude(patterns []string, rel string) bool {
+	if len(patterns) == 0 {
+		return true
+	}
+	for _, p := range patterns {
+		literal := strings.Trim(p, "/")
+		if i := strings.IndexAny(literal, `*?[\`); i >= 0 {
+			literal = literal[:i]
+			literal = strings.Trim(literal[:strings.LastIndex(literal, "/")+1], "/")
+		}
+		if literal == "" || within(rel, literal) || within(literal, rel) {
+			return true
+		}
+	}
+	return false
+}
+
+// within says whether a path is dir or below it.
+func within(name, dir string) bool {
+	return name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// redirected refuses a step whose path an earlier copy may lead elsewhere, by a
+// symbolic link that it brought: what the step then looks at is not where the
+// head's own links lead.
+func (p *plan) redirected(ctx context.Context, i int, name string) error {
+	for _, s := range p.steps[:i] {
+		for _, a := range s.Actions() {
+			cp := a.GetCopy()
+			if cp == nil {
+				continue
+			}
+			dest, _, err := p.survey.Resolve(ctx, path.Clean("/"+cp.Dest))
+			if err != nil {
+				return err
+			}
+			if name == dest || !within(name, dest) {
+				continue
+			}
+			if err := p.brings(ctx, s.Source(a), cp, strings.TrimPrefix(strings.TrimPrefix(name, dest), "/"), name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// brings returns an error when the copy has a symbolic link on the way to rel.
+func (p *plan) brings(ctx context.Context, in *pb.Input, cp *pb.FileActionCopy, rel, name string) error {
+	srcs, err := p.sources.of(ctx, in, cp)
+	if err != nil {
+		return err
+	}
+	for _, src := range srcs {
+		at, parts := src.path, strings.Split(rel, "/")
+		if !src.isDir {
+			// A file has nothing below it, and is a link only when links are
+			// copied as such; then its own name is the first on the way.
+			if !cp.FollowSymlink && src.name == parts[0] {
+				return &skeleton.Unfit{Path: name, Reason: "may lead through a symbolic link that an earlier instruction copied"}
+			}
+			continue
+		}
+		for _, part := range parts {
+			at = path.Join(at, part)
+			e, err := src.tree.lstat(ctx, at)
+			if err != nil {
+				return err
+			}
+			if e.Kind == skeleton.Symlink {
+				return &skeleton.Unfit{Path: name, Reason: "leads through a symbolic link that an earlier instruction copied"}
+			}
+			if e.Kind != skeleton.Dir {
+				break
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,48 @@
+package frontend
+
+import (
+	"strings"
+
+	"github.com/docker-relink/relink/internal/errdefs"
+)
+
+// The build arguments by which the frontend is told what to do. As environment
+// variables of the command line they set the defaults.
+const (
+	// LinkArg chooses how copies are built; its values are the link modes.
+	LinkArg = "RELINK_LINK"
+
+	buildArgPrefix = "build-arg:"
+)
+
+// LinkMode says how the copies at the end of the target stage are built.
+type LinkMode string
+
+const (
+	// LinkAuto builds them on a skeleton of their base, where that is exact.
+	LinkAuto LinkMode = "auto"
+	// LinkAlways takes every destination as a plain directory, as COPY --link
+	// does, and never looks at the base.
+	LinkAlways LinkMode = "always"
+	// LinkNever builds as the Dockerfile frontend does.
+	LinkNever LinkMode = "never"
+)
+
+// LinkModes are the values that ParseLinkMode takes.
+func LinkModes() []string {
+	return []string{string(LinkAuto), string(LinkAlways), string(LinkNever)}
+}
+
+// ParseLinkMode reads a link mode; "" is auto. Anything else is an error of
+// kind Invalid that names the modes.
+func ParseLinkMode(s string) (LinkMode, error) {
+	if s == "" {
+		return LinkAuto, nil
+	}
+	for _, m := range LinkModes() {
+		if s == m {
+			return LinkMode(m), nil
+		}
+	}
+	return "", errdefs.Invalidf("Use one of "+strings.Join(LinkModes(), ", ")+".", "invalid link mode %q", s)
+}

@@ -1,0 +1,62 @@
+package frontend
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// ReportKey is the key of the report in a result's metadata. BuildKit hands
+// keys that begin with "frontend." on to the client.
+const ReportKey = "frontend.relink.link"
+
+// Report says what was linked and what was not.
+type Report struct {
+	Platforms []PlatformReport `json:"platforms"`
+}
+
+// PlatformReport is the report for one platform of a build.
+type PlatformReport struct {
+	Platform string   `json:"platform,omitempty"`
+	Mode     LinkMode `json:"mode"`
+	// Base is the image that the head begins with, when it begins with one.
+	Base string `json:"base,omitempty"`
+	// Reason says why nothing at all was linked.
+	Reason       string        `json:"reason,omitempty"`
+	Instructions []Instruction `json:"instructions,omitempty"`
+}
+
+// Instruction is an instruction of the target stage's tail.
+type Instruction struct {
+	Instruction string `json:"instruction"`
+	Line        int    `json:"line,omitempty"`
+	Linked      bool   `json:"linked"`
+	// Reason says why the instruction was not linked.
+	Reason string `json:"reason,omitempty"`
+}
+
+// Empty says whether there is nothing to tell.
+func (r Report) Empty() bool {
+	for _, p := range r.Platforms {
+		if p.Reason != "" || len(p.Instructions) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (r Report) encode() ([]byte, error) {
+	dt, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("writing the report: %w", err)
+	}
+	return dt, nil
+}
+
+// DecodeReport reads a report from a result's metadata.
+func DecodeReport(dt []byte) (Report, error) {
+	var r Report
+	if err := json.Unmarshal(dt, &r); err != nil {
+		return Report{}, fmt.Errorf("reading the report: %w", err)
+	}
+	return r, nil
+}

@@ -1,0 +1,96 @@
+// Package clientfrontend runs a BuildKit frontend inside the client.
+//
+// buildx's build.Build has no hook for a frontend of the client's own: it asks
+// the builder to run "dockerfile.v0" by a gRPC call. This package answers that
+// one call here, over the same connection, and leaves everything else of buildx
+// as it is. It is kept apart so that it can be deleted the day buildx takes a
+// build function.
+package clientfrontend
+
+import (
+	"context"
+	"sync"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"google.golang.org/grpc"
+)
+
+// Host answers frontend requests in the client.
+type Host struct {
+	// Build makes the function that is run in place of a frontend of the
+	// builder's. It is given that frontend's name, to ask it itself.
+	Build func(frontend string) gateway.BuildFunc
+	// Response, when set, sees what the builder answers to a whole build and
+	// may change it: what the frontend left in the result's metadata under
+	// "frontend." arrives there.
+	Response func(exporterResponse map[string]string)
+
+	mu       sync.Mutex
+	sessions map[string]string // build ID to session ID
+}
+
+// ownSolve marks the context of the frontend's own requests, so that they are
+// not answered here again.
+type ownSolve struct{}
+
+// DialOption is the client option that makes a connection answer here.
+func (h *Host) DialOption() client.ClientOpt {
+	return client.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(h.intercept))
+}
+
+func (h *Host) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	switch r := req.(type) {
+	case *controlapi.SolveRequest:
+		defer h.keepSession(r.Ref, r.Session)()
+		if err := invoke(ctx, method, req, reply, cc, opts...); err != nil {
+			return err
+		}
+		if resp, ok := reply.(*controlapi.SolveResponse); ok && h.Response != nil {
+			h.Response(resp.ExporterResponse)
+		}
+		return nil
+	case *gwpb.SolveRequest:
+		if ctx.Value(ownSolve{}) == nil && isDockerfile(r) {
+			return h.answer(context.WithValue(ctx, ownSolve{}, true), r, reply.(*gwpb.SolveResponse), cc)
+		}
+	}
+	return invoke(ctx, method, req, reply, cc, opts...)
+}
+
+// isDockerfile says whether a request is for the Dockerfile frontend: the
+// builder's own, or one that the user named by BUILDKIT_SYNTAX, which buildx
+// turns into a gateway request with the source as "cmdline".
+func isDockerfile(r *gwpb.SolveRequest) bool {
+	switch r.Frontend {
+	case "dockerfile.v0":
+		return true
+	case "gateway.v0":
+		return r.FrontendOpt["cmdline"] != ""
+	default:
+		return false
+	}
+}
+
+// keepSession remembers the session of a build while it runs.
+func (h *Host) keepSession(buildID, session string) (forget func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sessions == nil {
+		h.sessions = map[string]string{}
+	}
+	h.sessions[buildID] = session
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		delete(h.sessions, buildID)
+	}
+}
+
+func (h *Host) session(buildID string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sessions[buildID]
+}

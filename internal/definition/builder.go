@@ -1,0 +1,93 @@
+package definition
+
+import (
+	"fmt"
+
+	"github.com/moby/buildkit/solver/pb"
+	digest "github.com/opencontainers/go-digest"
+	"google.golang.org/protobuf/proto"
+)
+
+// Builder puts a definition together from operations of other graphs and from
+// new ones. Source locations are kept for the graph it was made with.
+type Builder struct {
+	sources *Graph
+	def     *pb.Definition
+	seen    map[digest.Digest]bool
+	locs    map[string]*pb.Locations
+}
+
+// NewBuilder makes an empty builder; sources is the graph whose Dockerfile the
+// result's errors shall show.
+func NewBuilder(sources *Graph) *Builder {
+	return &Builder{
+		sources: sources,
+		def:     &pb.Definition{Metadata: map[string]*pb.OpMetadata{}},
+		seen:    map[digest.Digest]bool{},
+		locs:    map[string]*pb.Locations{},
+	}
+}
+
+// Include adds what the input needs, unchanged, and returns the input.
+func (b *Builder) Include(g *Graph, in *pb.Input) *pb.Input {
+	if in != nil {
+		b.include(g, digest.Digest(in.Digest))
+	}
+	return in
+}
+
+func (b *Builder) include(g *Graph, dgst digest.Digest) {
+	if b.seen[dgst] {
+		return
+	}
+	for _, in := range g.ops[dgst].GetInputs() {
+		b.include(g, digest.Digest(in.Digest))
+	}
+	b.append(g.raw[dgst], dgst, g.meta[dgst], g.locs[dgst])
+}
+
+// Add adds an operation made from the operation of origin, with origin's name,
+// cache setting and source lines, and returns its first output. The inputs of
+// op must have been added before.
+func (b *Builder) Add(op *pb.Op, g *Graph, origin *pb.Input) (*pb.Input, error) {
+	dt, err := proto.MarshalOptions{Deterministic: true}.Marshal(op)
+	if err != nil {
+		return nil, fmt.Errorf("writing an operation: %w", err)
+	}
+	dgst := digest.FromBytes(dt)
+	from := digest.Digest(origin.GetDigest())
+	if !b.seen[dgst] {
+		b.append(dt, dgst, g.meta[from], g.locs[from])
+	}
+	return &pb.Input{Digest: string(dgst), Index: origin.GetIndex()}, nil
+}
+
+func (b *Builder) append(dt []byte, dgst digest.Digest, md *pb.OpMetadata, locs *pb.Locations) {
+	b.seen[dgst] = true
+	b.def.Def = append(b.def.Def, dt)
+	if md == nil {
+		md = &pb.OpMetadata{}
+	}
+	b.def.Metadata[string(dgst)] = md
+	if locs != nil {
+		b.locs[string(dgst)] = locs
+	}
+}
+
+// Finish names the result and returns the definition; nil is the empty file
+// system. The builder must not be used afterwards.
+func (b *Builder) Finish(root *pb.Input) *pb.Definition {
+	if root == nil {
+		return &pb.Definition{}
+	}
+	dt, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pb.Op{Inputs: []*pb.Input{root}})
+	if err != nil {
+		panic(fmt.Sprintf("writing an operation of one input: %v", err)) // cannot fail: it has no field that could
+	}
+	b.def.Def = append(b.def.Def, dt)
+	b.def.Metadata[string(digest.FromBytes(dt))] = &pb.OpMetadata{}
+	if b.sources != nil && len(b.locs) > 0 {
+		b.def.Source = &pb.Source{Infos: b.sources.info, Locations: b.locs}
+	}
+	return b.def
+}

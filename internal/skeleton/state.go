@@ -1,0 +1,95 @@
+package skeleton
+
+import (
+	"os"
+	"sort"
+	"time"
+
+	"github.com/moby/buildkit/client/llb"
+)
+
+// Empty says whether the skeleton has nothing: then it is the empty file system.
+func (s *Survey) Empty() bool { return len(s.present()) == 0 }
+
+// HasSymlinks says whether the state needs the capability to make symbolic
+// links.
+func (s *Survey) HasSymlinks() bool {
+	for _, e := range s.paths {
+		if e.Kind == Symlink {
+			return true
+		}
+	}
+	return false
+}
+
+// Paths returns how many paths of the head the skeleton has.
+func (s *Survey) Paths() int { return len(s.present()) }
+
+// present are the paths that the skeleton has, parents first.
+func (s *Survey) present() []string {
+	var out []string
+	for p, e := range s.paths {
+		if e.Kind != Absent {
+			out = append(out, p)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+// epoch is the skeleton's only time: its layer is never part of an image, and
+// must be the same whenever it is made.
+var epoch = time.Unix(0, 0).UTC()
+
+// State is the skeleton as one file operation.
+func (s *Survey) State(opts ...llb.ConstraintsOpt) llb.State {
+	var fa *llb.FileAction // a nil one begins a chain
+	for _, p := range s.present() {
+		fa = s.action(fa, p, s.paths[p])
+	}
+	if fa == nil {
+		return llb.Scratch()
+	}
+	return llb.Scratch().File(fa, opts...)
+}
+
+func (s *Survey) action(fa *llb.FileAction, p string, e Entry) *llb.FileAction {
+	created := llb.WithCreatedTime(epoch)
+	switch e.Kind {
+	case Dir:
+		return mkdir(fa, p, e)
+	case Symlink:
+		return fa.Symlink(e.Target, p, created)
+	default:
+		return fa.Mkfile(p, 0o644, s.content(p), created)
+	}
+}
+
+func (s *Survey) content(p string) []byte {
+	for _, n := range []*names{&s.users, &s.groups} {
+		if n.have && n.real == p {
+			return n.content()
+		}
+	}
+	return nil
+}
+
+// mkdir makes a directory. Mkdir masks the mode with 0777, and an engine may
+// mask it with its own umask besides: what a umask of 022 would change is made
+// by a copy, which sets the mode explicitly.
+func mkdir(fa *llb.FileAction, p string, e Entry) *llb.FileAction {
+	if e.Mode&^0o755 == 0 {
+		return fa.Mkdir(p, os.FileMode(e.Mode), llb.WithUIDGID(int(e.UID), int(e.GID)), llb.WithCreatedTime(epoch))
+	}
+	return fa.Copy(seed, "/d", p, &llb.CopyInfo{
+		Mode:        &llb.ChmodOpt{Mode: os.FileMode(e.Mode)},
+		ChownOpt:    &llb.ChownOpt{User: &llb.UserOpt{UID: int(e.UID)}, Group: &llb.UserOpt{UID: int(e.GID)}},
+		CreatedTime: &epoch,
+	})
+}
+
+// seed has the directory that mkdir copies.
+var seed = llb.Scratch().File(
+	llb.Mkdir("/d", 0o755, llb.WithCreatedTime(epoch)),
+	llb.WithCustomName("[relink] directory for the skeleton"),
+)

@@ -1,0 +1,163 @@
+// Package skeleton makes the ground on which a tail is built instead of its
+// head: a tiny state with just those paths of the head that the tail's
+// operations look at. It reads through an interface and does no I/O itself.
+package skeleton
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+)
+
+// Kind is what stands at a path.
+type Kind int
+
+const (
+	// Absent is nothing.
+	Absent Kind = iota
+	// Dir is a directory: its mode and owner matter, as a layer that adds to it
+	// names it.
+	Dir
+	// Symlink is a symbolic link: its target matters.
+	Symlink
+	// File is anything else. Copies replace it or fail on it, so only that it
+	// is there matters.
+	File
+)
+
+// Entry is a fact: what stands at a path of the head.
+type Entry struct {
+	Kind Kind
+	// Mode has the permission bits and setuid, setgid and sticky as in stat(2).
+	Mode     uint32
+	UID, GID uint32
+	// Target is a symbolic link's.
+	Target string
+	// Xattrs says that a directory has extended attributes, which no file
+	// operation could give to the skeleton's.
+	Xattrs bool
+}
+
+// Head is the file system that the tail is built upon.
+type Head interface {
+	// ReadDir returns the entries of a directory by name. The path has no
+	// symbolic link in it.
+	ReadDir(ctx context.Context, dir string) (map[string]Entry, error)
+	// ReadFile returns the content of a regular file. The path has no symbolic
+	// link in it.
+	ReadFile(ctx context.Context, name string) ([]byte, error)
+}
+
+// Survey looks up paths of a head and remembers what it saw: all that was
+// looked at is what the skeleton has.
+type Survey struct {
+	head   Head
+	paths  map[string]Entry
+	users  names
+	groups names
+}
+
+// NewSurvey starts with an empty skeleton.
+func NewSurvey(head Head) *Survey {
+	return &Survey{
+		head:   head,
+		paths:  map[string]Entry{},
+		users:  names{file: "/etc/passwd"},
+		groups: names{file: "/etc/group"},
+	}
+}
+
+// Lstat says what stands at a path of which the parents are directories.
+func (s *Survey) Lstat(ctx context.Context, name string) (Entry, error) {
+	if name == "/" {
+		return Entry{Kind: Dir, Mode: 0o755}, nil
+	}
+	if e, ok := s.paths[name]; ok {
+		return e, nil
+	}
+	entries, err := s.head.ReadDir(ctx, path.Dir(name))
+	if err != nil {
+		return Entry{}, fmt.Errorf("reading %s of the base: %w", path.Dir(name), err)
+	}
+	e := entries[path.Base(name)]
+	if e.Kind == Dir && e.Xattrs {
+		return e, &Unfit{Path: name, Reason: "has extended attributes"}
+	}
+	s.paths[name] = e
+	return e, nil
+}
+
+// maxLinks is how many symbolic links may be followed for one path, as in
+// containerd's continuity/fs.RootPath, by which BuildKit resolves paths.
+const maxLinks = 255
+
+var errLinks = errors.New("too many symbolic links")
+
+// Resolve follows the symbolic links of a path inside the head's root, as
+// BuildKit's file operations do (continuity/fs.RootPath): the last component
+// too, and a link that leads nowhere leads to the path it names.
+func (s *Survey) Resolve(ctx context.Context, name string) (string, Entry, error) {
+	at, rest := "/", split(name)
+	for links := 0; len(rest) > 0; {
+		next := path.Join(at, rest[0])
+		e, err := s.Lstat(ctx, next)
+		if err != nil {
+			return "", Entry{}, err
+		}
+		switch e.Kind {
+		case Symlink:
+			if links++; links > maxLinks {
+				return "", Entry{}, &Unfit{Path: name, Reason: errLinks.Error()}
+			}
+			rest = append(split(e.Target), rest[1:]...)
+			if path.IsAbs(e.Target) {
+				at = "/"
+			}
+		case Dir:
+			at, rest = next, rest[1:]
+		default:
+			// Nothing, or no directory: there is nothing below it to look at.
+			// Climbing out of what is not there is left to the engine.
+			if hasParent(rest) {
+				return "", Entry{}, &Unfit{Path: name, Reason: "climbs out of a path that does not exist"}
+			}
+			if len(rest) > 1 {
+				e = Entry{Kind: Absent}
+			}
+			return path.Join(append([]string{at}, rest...)...), e, nil
+		}
+	}
+	e, err := s.Lstat(ctx, at)
+	return at, e, err
+}
+
+func hasParent(parts []string) bool {
+	for _, p := range parts {
+		if p == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// split returns the components of a path without the empty ones and the dots;
+// ".." is kept: after a link it is not lexical.
+func split(name string) []string {
+	var parts []string
+	for _, p := range strings.Split(name, "/") {
+		if p != "" && p != "." {
+			parts = append(parts, p)
+		}
+	}
+	return parts
+}
+
+// Unfit is a fact that a skeleton cannot have.
+type Unfit struct {
+	Path   string
+	Reason string
+}
+
+func (u *Unfit) Error() string { return u.Path + " " + u.Reason }

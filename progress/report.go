@@ -1,0 +1,71 @@
+// Package progress prints what there is to say when the progress has ended.
+package progress
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/docker-relink/relink/frontend"
+)
+
+// metadataKey is the report's key in the file of --metadata-file.
+const metadataKey = "relink.link"
+
+// Report collects what the frontend did in the builds of one command.
+type Report struct {
+	mu     sync.Mutex
+	builds []frontend.Report
+}
+
+// NewReport makes an empty report.
+func NewReport() *Report { return &Report{} }
+
+// Take reads the report from a builder's response to a build, and puts it where
+// the metadata file has it.
+func (r *Report) Take(response map[string]string) {
+	raw, ok := response[frontend.ReportKey]
+	if !ok {
+		return
+	}
+	delete(response, frontend.ReportKey)
+	// buildx decodes objects that come as base64.
+	response[metadataKey] = base64.StdEncoding.EncodeToString([]byte(raw))
+	rep, err := frontend.DecodeReport([]byte(raw))
+	if err != nil {
+		return // not ours; it stays in the metadata as it came
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.builds = append(r.builds, rep)
+}
+
+// Print writes a line for every instruction of the tails; nothing when there is
+// nothing to say.
+func (r *Report) Print(w io.Writer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range r.builds {
+		for _, p := range b.Platforms {
+			printPlatform(w, p, len(b.Platforms) > 1)
+		}
+	}
+}
+
+func printPlatform(w io.Writer, p frontend.PlatformReport, many bool) {
+	prefix := "relink"
+	if many {
+		prefix += " " + p.Platform
+	}
+	if p.Reason != "" {
+		fmt.Fprintf(w, "%s: %s\n", prefix, p.Reason)
+	}
+	for _, i := range p.Instructions {
+		if i.Linked {
+			fmt.Fprintf(w, "%s: line %d linked: %s\n", prefix, i.Line, i.Instruction)
+		} else {
+			fmt.Fprintf(w, "%s: line %d not linked: %s (%s)\n", prefix, i.Line, i.Instruction, i.Reason)
+		}
+	}
+}
