@@ -38,7 +38,7 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if mode == LinkNever || opts["requestid"] != "" {
 		return stock, nil
 	}
-	return linkResult(ctx, c, mode, stock)
+	return f.linkResult(ctx, c, mode, stock)
 }
 
 // solve has the other frontend read the Dockerfile, with the user's own
@@ -70,7 +70,7 @@ func frontendInputs(ctx context.Context, c gateway.Client) (map[string]*pb.Defin
 // linkResult links the state of every platform of a result. All else in the
 // result (image configs, base configs, epoch, annotations) is the Dockerfile
 // frontend's word for the whole image and stays as it is.
-func linkResult(ctx context.Context, c gateway.Client, mode LinkMode, stock *gateway.Result) (*gateway.Result, error) {
+func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, mode LinkMode, stock *gateway.Result) (*gateway.Result, error) {
 	if reason := unable(c); reason != "" {
 		return withReport(stock, Report{Platforms: []PlatformReport{{Mode: mode, Reason: reason}}})
 	}
@@ -93,7 +93,7 @@ func linkResult(ctx context.Context, c gateway.Client, mode LinkMode, stock *gat
 	for _, l := range linked {
 		report.Platforms = append(report.Platforms, l.report)
 	}
-	if err := replaceRefs(ctx, c, stock, linked); err != nil {
+	if err := f.replaceStates(ctx, c, stock, linked); err != nil {
 		return nil, err
 	}
 	return withReport(stock, report)

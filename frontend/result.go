@@ -2,24 +2,107 @@ package frontend
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/docker-relink/relink/internal/definition"
 )
 
-// replaceRefs puts the linked states into the result.
-func replaceRefs(ctx context.Context, c gateway.Client, res *gateway.Result, linked []*linking) error {
-	for _, l := range linked {
+// replaceStates puts the linked states into the result, and into its
+// attestations where these look at the image: an SBOM is made from the state
+// that is exported.
+func (f *Frontend) replaceStates(ctx context.Context, c gateway.Client, res *gateway.Result, linked []*linking) error {
+	if !anyLinked(linked) {
+		return nil
+	}
+	refs, err := f.solveLinked(ctx, c, linked)
+	if err != nil {
+		return err
+	}
+	for i, l := range linked {
+		if l.id == "" {
+			res.SetRef(refs[i])
+		} else {
+			res.AddRef(l.id, refs[i])
+		}
 		if l.def == nil {
 			continue
 		}
-		ref, err := solveRef(ctx, c, l.def)
+		if err := l.replaceInAttestations(ctx, c, res); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func anyLinked(linked []*linking) bool {
+	for _, l := range linked {
+		if l.def != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// state is the definition of the platform's state: the linked one, or the one
+// that the Dockerfile frontend made.
+func (l *linking) state() *pb.Definition {
+	if l.def != nil {
+		return l.def
+	}
+	return l.stock.Definition(l.stock.Root())
+}
+
+// solveLinked gives the states to the builder and returns a reference for each.
+func (f *Frontend) solveLinked(ctx context.Context, c gateway.Client, linked []*linking) ([]gateway.Reference, error) {
+	if wantsProvenance(c.BuildOpts().Opts) {
+		return f.solveAttributed(ctx, c, linked)
+	}
+	refs := make([]gateway.Reference, len(linked))
+	for i, l := range linked {
+		ref, err := solveRef(ctx, c, l.state())
+		if err != nil {
+			return nil, err
+		}
+		refs[i] = ref
+	}
+	return refs, nil
+}
+
+func wantsProvenance(opts map[string]string) bool {
+	for k := range opts {
+		if strings.HasPrefix(k, "attest:provenance") {
+			return true
+		}
+	}
+	return false
+}
+
+// replaceInAttestations has what was made of the stock state made of the linked
+// one: the scanner of an SBOM reads the image that is exported.
+func (l *linking) replaceInAttestations(ctx context.Context, c gateway.Client, res *gateway.Result) error {
+	with, err := definition.Parse(l.def)
+	if err != nil {
+		return err
+	}
+	atts := res.Attestations[l.id]
+	for i := range atts {
+		if atts[i].Ref == nil {
+			continue
+		}
+		g, err := graphOf(ctx, atts[i].Ref)
+		if err != nil {
+			return fmt.Errorf("reading an attestation: %w", err)
+		}
+		def, err := g.Replace(l.stock.Root(), with)
 		if err != nil {
 			return err
 		}
-		if l.id == "" {
-			res.SetRef(ref)
-		} else {
-			res.AddRef(l.id, ref)
+		if atts[i].Ref, err = solveRef(ctx, c, def); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -130,3 +130,14 @@ func (g *Graph) reaches(from, what digest.Digest, seen map[digest.Digest]bool) b
 	}
 	return false
 }
+
+// Dockerfile is the text of the source file that the definition comes from, nil
+// when it is not known.
+func (g *Graph) Dockerfile() []byte {
+	for _, info := range g.info {
+		if info.Language == "Dockerfile" {
+			return info.Data
+		}
+	}
+	return nil
+}

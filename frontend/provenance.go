@@ -1,0 +1,106 @@
+package frontend
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+)
+
+// linkedName is the name of the build context by which the states are handed to
+// the Dockerfile frontend. It cannot be an image's or a stage's.
+const linkedName = "relink.linked"
+
+// solveAttributed has the Dockerfile frontend return the states, under the
+// user's own request. BuildKit's provenance says of a state which frontend made
+// it from which arguments; of a definition that no frontend returned it would
+// say nothing. What is built is the same.
+func (f *Frontend) solveAttributed(ctx context.Context, c gateway.Client, linked []*linking) ([]gateway.Reference, error) {
+	opts := attributionOpts(c.BuildOpts().Opts)
+	dockerfile, err := attributionDockerfile(ctx, opts, linked[0])
+	if err != nil {
+		return nil, err
+	}
+	inputs := map[string]*pb.Definition{"dockerfile": dockerfile}
+	for _, l := range linked {
+		name := linkedName
+		if l.id != "" {
+			name += "::" + l.id
+		}
+		inputs[name] = l.state()
+		opts["context:"+name] = "input:" + name
+	}
+	res, err := c.Solve(ctx, gateway.SolveRequest{Frontend: f.inner, FrontendOpt: opts, FrontendInputs: inputs})
+	if err != nil {
+		return nil, fmt.Errorf("attributing the linked layers: %w", err)
+	}
+	refs := make([]gateway.Reference, len(linked))
+	for i, l := range linked {
+		if refs[i] = res.Ref; l.id != "" {
+			refs[i] = res.Refs[l.id]
+		}
+		if refs[i] == nil {
+			return nil, fmt.Errorf("attributing the linked layers: the Dockerfile frontend returned none for %q", l.id)
+		}
+	}
+	return refs, nil
+}
+
+// attributionOpts are the request's options, with the ways to other Dockerfiles
+// closed. A context that is a URL is kept where provenance looks for it and the
+// Dockerfile frontend does not (BuildKit's RequestProvenance).
+func attributionOpts(opts map[string]string) map[string]string {
+	out := maps.Clone(opts)
+	delete(out, "dockerfilekey")
+	if v, ok := out["context"]; ok {
+		delete(out, "context")
+		out["input:context"] = v
+	}
+	for k := range out {
+		if strings.HasPrefix(k, "attest:sbom") {
+			delete(out, k)
+		}
+	}
+	return out
+}
+
+var stageName = regexp.MustCompile(`^[a-z][a-z0-9_.-]*$`)
+
+// attributionDockerfile is a Dockerfile of one stage, named as the target, that
+// is the linked state. The syntax line of the user's own is kept, for the same
+// frontend image has to be named.
+func attributionDockerfile(ctx context.Context, opts map[string]string, l *linking) (*pb.Definition, error) {
+	text := "FROM " + linkedName
+	if target := opts["target"]; target != "" {
+		if stageName.MatchString(strings.ToLower(target)) {
+			text += " AS " + strings.ToLower(target)
+		} else {
+			delete(opts, "target")
+		}
+	}
+	if ref := l.stock.Dockerfile(); ref != nil {
+		if _, cmdline, _, ok := parser.DetectSyntax(ref); ok {
+			text = "# syntax=" + cmdline + "\n" + text
+		}
+	}
+	name := "Dockerfile"
+	if v := opts["filename"]; v != "" {
+		name = v
+	}
+	name = path.Clean("/" + name)
+	st := llb.Scratch().File(
+		llb.Mkdir(path.Dir(name), 0o755, llb.WithParents(true)).Mkfile(name, 0o644, []byte(text+"\n")),
+		llb.WithCustomName("[relink] attribute the linked layers to the Dockerfile"))
+	def, err := st.Marshal(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("attributing the linked layers: %w", err)
+	}
+	return def.ToPB(), nil
+}
