@@ -27,6 +27,7 @@ bootstrap() {
 		tail -n 20 "$cache/$suite.log" >&2
 		return 1
 	}
+	chmod 0755 "$tree" # mktemp closes it, and this is the mode of "/".
 	rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/* "$tree"/var/log/*.log
 	tar --create --numeric-owner --xattrs --sort=name --exclude='./dev/*' -C "$tree" . | gzip -6 >"$tar.partial"
 	mv "$tar.partial" "$tar"

@@ -1,0 +1,103 @@
+package bed
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Result is what a run of the Docker CLI gave.
+type Result struct {
+	Args           []string
+	Stdout, Stderr string
+	Code           int
+	Took           time.Duration
+}
+
+// MustSucceed fails the test with all that was printed when the run failed.
+func (r Result) MustSucceed(t testing.TB) Result {
+	t.Helper()
+	if r.Code != 0 {
+		t.Fatalf("docker %q: exit code %d\n%s%s", r.Args, r.Code, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+// Docker runs the real Docker CLI in dir with the bed's own configuration, in
+// which buildx and relink are plugins and the bed's builder is the default.
+// What env says comes last and so wins.
+func (b *Bed) Docker(t testing.TB, dir string, env []string, args ...string) Result {
+	t.Helper()
+	// A build that hangs should fail its own test and show what it printed,
+	// not run into the time limit of the whole package.
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	return b.run(ctx, dir, env, args...)
+}
+
+// Env is the environment that Docker runs in; nothing of the caller's own
+// comes through but the path, so that no setting of a machine shows in a test.
+func (b *Bed) Env() []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=" + b.dir,
+		"DOCKER_CONFIG=" + b.configDir(),
+		"BUILDX_CONFIG=" + filepath.Join(b.dir, "buildx"),
+		"DOCKER_CLI_HINTS=false",
+		"BUILDKIT_PROGRESS=plain",
+	}
+}
+
+// DockerCommand is the command that Docker runs, for tests that drive it
+// themselves, such as those that interrupt it.
+func (b *Bed) DockerCommand(ctx context.Context, dir string, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, b.tools.docker, args...)
+	cmd.Dir = dir
+	cmd.Env = append(b.Env(), env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+func (b *Bed) run(ctx context.Context, dir string, env []string, args ...string) Result {
+	var stdout, stderr bytes.Buffer
+	cmd := b.DockerCommand(ctx, dir, env, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	start := time.Now()
+	err := cmd.Run()
+	result := Result{Args: args, Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start)}
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		result.Code = exit.ExitCode()
+	case err != nil:
+		result.Code = -1
+		result.Stderr += fmt.Sprintf("running the Docker CLI: %v\n", err)
+	}
+	return result
+}
+
+func (b *Bed) configDir() string { return filepath.Join(b.dir, "docker") }
+
+func (b *Bed) writeDockerConfig() error {
+	plugins := filepath.Join(b.configDir(), "cli-plugins")
+	if err := os.MkdirAll(plugins, 0o700); err != nil {
+		return fmt.Errorf("making the Docker CLI's configuration: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(b.configDir(), "config.json"), []byte("{}\n"), 0o600); err != nil {
+		return fmt.Errorf("writing the Docker CLI's configuration: %w", err)
+	}
+	for name, program := range map[string]string{"docker-buildx": b.tools.buildx, "docker-relink": b.tools.relink} {
+		if err := os.Symlink(program, filepath.Join(plugins, name)); err != nil {
+			return fmt.Errorf("linking the plugin %s: %w", name, err)
+		}
+	}
+	return nil
+}
