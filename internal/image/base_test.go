@@ -159,3 +159,18 @@ func TestRebaseAnnotations(t *testing.T) {
 		t.Errorf("without annotations: got %v, %v", got, err)
 	}
 }
+
+// FuzzProvenance feeds damaged provenance: an error or candidates, never a panic,
+// and a candidate always has a name.
+func FuzzProvenance(f *testing.F) {
+	f.Add([]byte(`{"predicate":{"materials":[{"uri":"pkg:docker/debian@12?platform=linux%2Farm64","digest":{"sha256":"` + digestX.Encoded() + `"}}]}}`))
+	f.Add([]byte(`{"buildDefinition":{"resolvedDependencies":[{"uri":"pkg:docker/a/b@1?digest=sha256:1"}]}}`))
+	f.Fuzz(func(t *testing.T, dt []byte) {
+		bases, err := BaseFromProvenance(dt)
+		for _, b := range bases {
+			if err != nil || b.Name == "" || b.Reference() == "" {
+				t.Errorf("got %+v, %v", b, err)
+			}
+		}
+	})
+}
