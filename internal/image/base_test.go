@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/buildkit/util/purl"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -94,6 +95,15 @@ func TestBaseFromProvenance(t *testing.T) {
 			in: `{"materials":[` + strings.Join([]string{
 				material("pkg:docker/a@1?ref_type=blob", digestX), material("pkg:docker/a@1?digest=x&ref_type=bundle", digestX),
 				material("pkg:oci/a@1", digestX)}, ",") + `]}`},
+		{name: "digest as version, registry as qualifier", in: `{"materials":[` + material("pkg:docker/a/b@sha256%3A"+digestX.Encoded()+"?repository_url=r.example", digestX) + `]}`,
+			want: []string{"r.example/a/b@" + digestX.String()}},
+		{name: "tag and digest, subpath", in: `{"materials":[` + material("pkg:docker/a@1?digest="+digestX.String()+"#x", digestX) + `]}`,
+			want: []string{"docker.io/library/a:1@" + digestX.String()}},
+		{name: "a qualifier without value, a platform without architecture", in: `{"materials":[{"uri":"pkg:docker/a?A&platform=linux"}]}`,
+			want: []string{"docker.io/library/a:latest"}},
+		{name: "damaged platform", in: `{"materials":[{"uri":"pkg:docker/a?platform=a/b/c/d/e"}]}`, err: "platform"},
+		{name: "damaged escape", in: `{"materials":[{"uri":"pkg:docker/a@%zz"}]}`, err: "%zz"},
+		{name: "damaged escape in a qualifier", in: `{"materials":[{"uri":"pkg:docker/a?platform=%zz"}]}`, err: "qualifier platform"},
 		{name: "none", in: `{}`},
 		{name: "no JSON", in: `{`, err: "reading provenance"},
 		{name: "damaged predicate", in: `{"predicate":[1]}`, err: "predicate"},
@@ -157,6 +167,29 @@ func TestRebaseAnnotations(t *testing.T) {
 	}
 	if got, err := RebaseAnnotations(nil, "debian", ""); err != nil || got[nameKey] != "docker.io/library/debian:latest" {
 		t.Errorf("without annotations: got %v, %v", got, err)
+	}
+}
+
+// What BuildKit writes is read back as what it was given.
+func TestPackageURLsOfBuildKit(t *testing.T) {
+	for ref, want := range map[string]string{
+		"debian":                            "docker.io/library/debian:latest",
+		"debian:12":                         "docker.io/library/debian:12",
+		"user/app:1":                        "docker.io/user/app:1",
+		"r.example:5000/a/b/c:1.2-x_y":      "r.example:5000/a/b/c:1.2-x_y",
+		"localhost/a@" + digestX.String():   "localhost/a@" + digestX.String(),
+		"debian:12@" + digestX.String():     "docker.io/library/debian:12@" + digestX.String(),
+		"r.example/a:1@" + digestX.String(): "r.example/a:1@" + digestX.String(),
+	} {
+		arm := platform("linux/arm/v7")
+		uri, err := purl.RefToPURL("docker", ref, &arm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, ok, err := material{URI: uri}.base()
+		if err != nil || !ok || b.Reference() != want || b.Platform == nil || formatPlatform(*b.Platform) != "linux/arm/v7" {
+			t.Errorf("%s: got %q, %v, %v, %v; want %q for linux/arm/v7", uri, b.Reference(), b.Platform, ok, err, want)
+		}
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/moby/buildkit/util/purl"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -46,14 +45,11 @@ func BaseFromProvenance(predicate []byte) ([]Base, error) {
 	}
 	var bases []Base
 	for _, m := range slices.Concat(p.Materials, p.BuildDefinition.ResolvedDependencies) {
-		if !namesImage(m.URI) {
-			continue
-		}
-		b, err := m.base()
+		b, ok, err := m.base()
 		if err != nil {
 			return nil, fmt.Errorf("reading provenance: material %q: %w", m.URI, err)
 		}
-		if !slices.ContainsFunc(bases, b.equal) {
+		if ok && !slices.ContainsFunc(bases, b.equal) {
 			bases = append(bases, b)
 		}
 	}
@@ -75,33 +71,39 @@ func parseProvenance(dt []byte) (*provenance, error) {
 	return &inner, nil
 }
 
-// namesImage says whether a material is an image. BuildKit marks a blob and a
-// bundle, which share the type, with the qualifier ref_type
-// (solver/llbsolver/provenance/predicate.go).
-func namesImage(uri string) bool {
-	return strings.HasPrefix(uri, "pkg:docker/") && !strings.Contains(uri, "ref_type=")
+// base is the image that a material names; ok is false for what is no image.
+func (m material) base() (b Base, ok bool, err error) {
+	if !strings.HasPrefix(m.URI, dockerPURL) {
+		return Base{}, false, nil
+	}
+	p, err := parsePackageURL(m.URI)
+	if err != nil || !p.namesImage() {
+		return Base{}, false, err
+	}
+	if b, err = p.base(); err != nil {
+		return Base{}, false, err
+	}
+	if b.Digest, err = m.digest(b.Digest); err != nil {
+		return Base{}, false, err
+	}
+	return b, true, nil
 }
 
-func (m material) base() (Base, error) {
-	ref, platform, err := purl.PURLToRef(m.URI)
+// digest is the one that was recorded with the material, or else the one that
+// its URI names. They must not disagree.
+func (m material) digest(named digest.Digest) (digest.Digest, error) {
+	hex := m.Digest[digest.SHA256.String()]
+	if hex == "" {
+		return named, nil
+	}
+	recorded, err := digest.Parse("sha256:" + hex)
 	if err != nil {
-		return Base{}, err
+		return "", fmt.Errorf("digest sha256 %q: %w", hex, err)
 	}
-	name, dgst, err := parseName(ref)
-	if err != nil {
-		return Base{}, err
+	if named != "" && named != recorded {
+		return "", fmt.Errorf("it names digest %s, but was recorded with %s", named, recorded)
 	}
-	if hex := m.Digest[digest.SHA256.String()]; hex != "" {
-		recorded, err := digest.Parse("sha256:" + hex)
-		if err != nil {
-			return Base{}, fmt.Errorf("digest sha256 %q: %w", hex, err)
-		}
-		if dgst != "" && dgst != recorded {
-			return Base{}, fmt.Errorf("it names digest %s, but was recorded with %s", dgst, recorded)
-		}
-		dgst = recorded
-	}
-	return Base{Name: name, Digest: dgst, Platform: platform}, nil
+	return recorded, nil
 }
 
 func (b Base) equal(other Base) bool {
