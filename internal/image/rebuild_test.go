@@ -81,7 +81,7 @@ func randomDockerfile(rng *rand.Rand, name string) []instruction {
 		case 5:
 			return instruction{text: `SHELL [` + v + `]`, do: func(c *Config) { c.Config.Shell = []string{v} }}
 		case 6:
-			return instruction{text: `CMD ["` + v + `"]`, do: func(c *Config) { c.Config.Cmd, c.Config.ArgsEscaped = []string{v}, true }}
+			return instruction{text: `CMD ["` + v + `"]`, do: func(c *Config) { c.Config.Cmd, c.Config.ArgsEscaped = []string{v}, true }} //nolint:staticcheck // deprecated in the OCI spec, set by BuildKit
 		case 7:
 			return instruction{text: `ENTRYPOINT ["` + v + `"]`, do: func(c *Config) { c.Config.Entrypoint = []string{v} }}
 		case 8:
