@@ -15,7 +15,7 @@ PARALLEL     ?= 4
 TEST_TIMEOUT ?= 20m
 TEST_FLAGS   ?=
 
-.PHONY: help build install setup tools bases test test-unit test-integration lint fmt docs demo bench clean
+.PHONY: help build install setup tools engine bases test test-unit test-integration lint fmt docs demo bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -33,22 +33,27 @@ setup: ## install the Debian packages that the tests need
 tools: ## build the engines that tests, demo and benchmarks run
 	tools/build.sh engines
 
+engine: setup ## build a current Docker Engine for the tests and unpack Debian's
+	tools/setup.sh gcc libc6-dev
+	tools/build.sh dockerd
+	tools/engine/debian.sh
+
 bases: setup ## make the Debian bases of the tests
 	tools/bases.sh bookworm trixie
 
-test: setup tools bases build ## set up, then run every test
+test: setup tools engine bases build ## set up, then run every test
 	go test -timeout $(TEST_TIMEOUT) -parallel $(PARALLEL) $(TEST_FLAGS) ./...
 
 test-unit: ## run the tests that need no engine
 	go test -short $(TEST_FLAGS) ./...
 
-test-integration: setup tools bases build ## run the tests on real engines
+test-integration: setup tools engine bases build ## run the tests on real engines
 	go test -timeout $(TEST_TIMEOUT) -parallel $(PARALLEL) $(TEST_FLAGS) ./tests/...
 
 lint: ## check formatting, the linter's rules and the scripts
 	tools/build.sh lint
 	.cache/bin/golangci-lint run ./...
-	bash -n tools/*.sh .ci/run
+	bash -n tools/*.sh tools/*/*.sh .ci/run
 
 fmt: ## format the code
 	tools/build.sh lint

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests and the demo need, or names the
 # ones that are missing when it may not install them.
+#
+# usage: tools/setup.sh [PACKAGE]...    more packages than those for all
 set -euo pipefail
 
 # What each package is for: runc runs the build steps, busybox-static and
 # debootstrap make the base images, git serves the git contexts.
-packages=(runc busybox-static debootstrap git ca-certificates)
+packages=(runc busybox-static debootstrap git ca-certificates "$@")
 
 missing=()
 for package in "${packages[@]}"; do
