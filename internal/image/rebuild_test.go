@@ -137,7 +137,7 @@ func TestRebaseEqualsRebuild(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	scratch := &Config{}
 	scratch.Platform = ocispecs.Platform{OS: "linux", Architecture: "amd64"}
-	for n := range 8000 {
+	for n := range 3000 {
 		seed := randomDockerfile(rng, "base")
 		old := build(scratch, slices.Concat(seed, randomDockerfile(rng, "old")))
 		base := build(scratch, slices.Concat(seed, randomDockerfile(rng, "new")))
