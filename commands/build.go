@@ -2,21 +2,30 @@ package commands
 
 import (
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/docker/buildx/util/confutil"
+	"github.com/docker/buildx/util/dockerutil/dockerconfig"
+	"github.com/docker/buildx/util/imagetools"
 	"github.com/docker/cli/cli/command"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/docker-relink/relink/frontend"
 	"github.com/docker-relink/relink/internal/clientfrontend"
 	"github.com/docker-relink/relink/internal/errdefs"
+	"github.com/docker-relink/relink/internal/memory"
+	"github.com/docker-relink/relink/internal/registry"
 	"github.com/docker-relink/relink/progress"
 )
 
 // buildOptions are our own flags; every other flag of build is buildx's.
 type buildOptions struct {
-	link string
+	link   string
+	verify bool
 }
 
 // newBuildCmd extends buildx's build command: the same flags and the same run,
@@ -28,16 +37,17 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 	var options buildOptions
 	stock.Annotations["aliases"] = "docker relink build, docker relink b"
 	stock.Flags().StringVar(&options.link, "link", os.Getenv(frontend.LinkArg),
-		`Build copies independently of the base ("auto", "always", "never") (default "auto")`)
+		`Build copies independently of the base ("auto", "strict", "always", "never") (default "auto")`)
+	stock.Flags().BoolVar(&options.verify, "verify", false, "Read what was inherited from an earlier base, and fail where it is wrong")
 	_ = stock.RegisterFlagCompletionFunc("link", cobra.FixedCompletions(frontend.LinkModes(), cobra.ShellCompDirectiveNoFileComp))
 
 	runStock := stock.RunE
 	stock.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := options.apply(cmd); err != nil {
+		if err := options.apply(cmd.Flags()); err != nil {
 			return err
 		}
 		report := progress.NewReport()
-		defer useFrontend(report)()
+		defer useFrontend(dockerCli, report)()
 		if err := runStock(cmd, args); err != nil {
 			return err
 		}
@@ -51,24 +61,61 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 
 // apply turns our flags into the build arguments by which the frontend knows
 // them, wherever it runs.
-func (o buildOptions) apply(cmd *cobra.Command) error {
-	if cmd.Flags().Changed("squash") {
+func (o buildOptions) apply(flags *pflag.FlagSet) error {
+	if flags.Changed("squash") {
 		return errdefs.Unsupportedf("Build without --squash.", "--squash is not there yet")
 	}
-	if o.link == "" {
-		return nil
-	}
-	if _, err := frontend.ParseLinkMode(o.link); err != nil {
+	if err := checkBuildArgs(flags); err != nil {
 		return err
 	}
-	return cmd.Flags().Set("build-arg", frontend.LinkArg+"="+o.link)
+	var args []string
+	if o.link != "" {
+		if _, err := frontend.ParseLinkMode(o.link); err != nil {
+			return err
+		}
+		args = append(args, frontend.LinkArg+"="+o.link)
+	}
+	if o.verify {
+		args = append(args, frontend.VerifyArg+"=true")
+	}
+	for _, arg := range args {
+		if err := flags.Set("build-arg", arg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkBuildArgs refuses a bad value of ours before a builder is asked.
+func checkBuildArgs(flags *pflag.FlagSet) error {
+	args, err := flags.GetStringArray("build-arg")
+	if err != nil {
+		return err
+	}
+	for _, arg := range args {
+		if mode, ok := strings.CutPrefix(arg, frontend.LinkArg+"="); ok {
+			if _, err := frontend.ParseLinkMode(mode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // useFrontend makes every builder that is loaded from now on run our frontend
 // in the client, and returns the function that ends it.
-func useFrontend(report *progress.Report) (end func()) {
+func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
+	manifests := registry.NewReader(imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)})
+	store := memory.Store{Dir: filepath.Join(confutil.NewConfig(dockerCli).Dir(), "relink", "facts")}
 	host := &clientfrontend.Host{
-		Build:    func(name string) gateway.BuildFunc { return frontend.New(name).Build },
+		Build: func(r clientfrontend.Request) gateway.BuildFunc {
+			f := &frontend.Frontend{
+				Inner:    r.Frontend,
+				Memory:   &memory.Memory{Store: store, Manifests: manifests, Images: append(r.Caches, r.Images...)},
+				Reserved: func(key string) bool { return slices.Contains(r.Annotations, key) },
+			}
+			return f.Build
+		},
 		Response: report.Take,
 	}
 	return host.Install()

@@ -16,18 +16,21 @@ import (
 
 // Frontend builds Dockerfiles by way of another frontend.
 type Frontend struct {
-	inner string
+	// Inner is the builder's frontend that reads the Dockerfile,
+	// "dockerfile.v0" as a rule.
+	Inner string
+	// Memory keeps facts about bases from build to build; nil keeps none.
+	Memory Memory
+	// Reserved says that an annotation of the image's manifest is not ours to
+	// set, because the user set it; nil sets none at all.
+	Reserved func(key string) bool
 }
-
-// New makes a frontend that has the Dockerfile read by the builder's frontend
-// of the given name, "dockerfile.v0" as a rule.
-func New(inner string) *Frontend { return &Frontend{inner: inner} }
 
 // Build answers one build request: a result for every platform that was asked
 // for, or what the other frontend answers when there is nothing to link.
 func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	opts := c.BuildOpts().Opts
-	mode, err := ParseLinkMode(opts[buildArgPrefix+LinkArg])
+	o, err := f.linkOptions(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -35,10 +38,26 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err != nil {
 		return nil, err
 	}
-	if mode == LinkNever || opts["requestid"] != "" {
+	if o.mode == LinkNever || opts["requestid"] != "" {
 		return stock, nil
 	}
-	return f.linkResult(ctx, c, mode, stock)
+	return f.linkResult(ctx, c, o, stock)
+}
+
+func (f *Frontend) linkOptions(opts map[string]string) (o linkOptions, err error) {
+	if o.mode, err = ParseLinkMode(opts[buildArgPrefix+LinkArg]); err != nil {
+		return o, err
+	}
+	if o.verify, err = flag(opts, VerifyArg, false); err != nil {
+		return o, err
+	}
+	if o.annotate, err = flag(opts, AnnotateArg, true); err != nil {
+		return o, err
+	}
+	if o.memory = f.Memory; o.memory == nil {
+		o.memory = noMemory{}
+	}
+	return o, nil
 }
 
 // solve has the other frontend read the Dockerfile, with the user's own
@@ -48,7 +67,7 @@ func (f *Frontend) solve(ctx context.Context, c gateway.Client, opts map[string]
 	if err != nil {
 		return nil, err
 	}
-	return c.Solve(ctx, gateway.SolveRequest{Frontend: f.inner, FrontendOpt: opts, FrontendInputs: inputs})
+	return c.Solve(ctx, gateway.SolveRequest{Frontend: f.Inner, FrontendOpt: opts, FrontendInputs: inputs})
 }
 
 func frontendInputs(ctx context.Context, c gateway.Client) (map[string]*pb.Definition, error) {
@@ -70,9 +89,9 @@ func frontendInputs(ctx context.Context, c gateway.Client) (map[string]*pb.Defin
 // linkResult links the state of every platform of a result. All else in the
 // result (image configs, base configs, epoch, annotations) is the Dockerfile
 // frontend's word for the whole image and stays as it is.
-func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, mode LinkMode, stock *gateway.Result) (*gateway.Result, error) {
+func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptions, stock *gateway.Result) (*gateway.Result, error) {
 	if reason := unable(c); reason != "" {
-		return withReport(stock, Report{Platforms: []PlatformReport{{Mode: mode, Reason: reason}}})
+		return withReport(stock, Report{Platforms: []PlatformReport{{Mode: o.mode, Reason: reason}}})
 	}
 	refs, err := platformRefs(stock)
 	if err != nil {
@@ -82,7 +101,7 @@ func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, mode LinkMo
 	eg, egctx := errgroup.WithContext(ctx)
 	for i, r := range refs {
 		eg.Go(func() (err error) {
-			linked[i], err = link(egctx, c, mode, r)
+			linked[i], err = link(egctx, c, o, r)
 			return err
 		})
 	}
@@ -92,6 +111,11 @@ func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, mode LinkMo
 	var report Report
 	for _, l := range linked {
 		report.Platforms = append(report.Platforms, l.report)
+		if o.annotate {
+			if err := f.annotate(stock, l); err != nil {
+				return nil, err
+			}
+		}
 	}
 	if err := f.replaceStates(ctx, c, stock, linked); err != nil {
 		return nil, err

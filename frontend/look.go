@@ -8,7 +8,6 @@ import (
 
 	"github.com/moby/buildkit/solver/pb"
 
-	"github.com/docker-relink/relink/internal/definition"
 	"github.com/docker-relink/relink/internal/skeleton"
 )
 
@@ -16,25 +15,32 @@ import (
 // the base's: beyond it, building on the base itself costs less.
 const maxCompared = 500
 
-// look surveys what a step looks at in the head. An error of type
-// skeleton.Unfit says that a skeleton cannot have it.
-func (p *plan) look(ctx context.Context, i int, s definition.Step) error {
+// lookAt surveys what a step looks at in the head. An error of type
+// skeleton.Unfit says that a skeleton cannot have it, or that this is not known.
+func (p *plan) lookAt(ctx context.Context, i int, vouched bool) error {
+	s := &p.steps[i]
+	s.touched, s.Destinations = touched{}, nil
 	users, groups := s.Names()
+	if vouched && len(users)+len(groups) > 0 {
+		return &skeleton.Unfit{Path: "its owner", Reason: "is a name, which has to be looked up in the base"}
+	}
 	for _, u := range users {
 		if err := p.survey.User(ctx, u); err != nil {
 			return err
 		}
+		s.touched.reads = append(s.touched.reads, "/etc/passwd")
 	}
 	for _, g := range groups {
 		if err := p.survey.Group(ctx, g); err != nil {
 			return err
 		}
+		s.touched.reads = append(s.touched.reads, "/etc/group")
 	}
 	for _, a := range s.Actions() {
 		var err error
 		switch o := a.Action.(type) {
 		case *pb.FileAction_Mkdir:
-			err = p.lookPath(ctx, i, o.Mkdir.Path)
+			err = p.lookMkdir(ctx, i, o.Mkdir)
 		case *pb.FileAction_Copy:
 			err = p.lookCopy(ctx, i, s.Source(a), o.Copy)
 		}
@@ -42,41 +48,91 @@ func (p *plan) look(ctx context.Context, i int, s definition.Step) error {
 			return err
 		}
 	}
+	for _, in := range s.Extras() {
+		p.lookExtra(s, in)
+	}
 	return nil
 }
 
 // lookPath surveys a path with all its components and links.
-func (p *plan) lookPath(ctx context.Context, i int, name string) error {
-	real, _, err := p.survey.Resolve(ctx, name)
+func (p *plan) lookPath(ctx context.Context, i int, name string) (string, skeleton.Entry, error) {
+	real, e, err := p.survey.Resolve(ctx, name)
+	if err != nil {
+		return "", e, err
+	}
+	s := &p.steps[i]
+	s.touched.reads = append(s.touched.reads, path.Clean("/"+name), real)
+	return real, e, p.redirected(ctx, i, real)
+}
+
+func (p *plan) lookMkdir(ctx context.Context, i int, mk *pb.FileActionMkDir) error {
+	real, e, err := p.lookPath(ctx, i, mk.Path)
 	if err != nil {
 		return err
 	}
-	return p.redirected(ctx, i, real)
+	s := &p.steps[i]
+	s.Destinations = append(s.Destinations, real)
+	if e.Kind != skeleton.Dir {
+		s.touched.trees = append(s.touched.trees, real)
+	}
+	return p.makes(ctx, s, real, mk.Owner.String())
+}
+
+// makes notes the parents of a path that the head does not have.
+func (p *plan) makes(ctx context.Context, s *step, real, how string) error {
+	for _, d := range parents(real) {
+		_, e, err := p.survey.Resolve(ctx, d)
+		if err != nil {
+			return err
+		}
+		if e.Kind != skeleton.Absent {
+			break
+		}
+		s.touched.made = append(s.touched.made, made{d, how})
+	}
+	return nil
+}
+
+// lookExtra notes the destinations of a COPY --link, which looks at nothing.
+func (p *plan) lookExtra(s *step, in *pb.Input) {
+	for _, a := range p.graph.Op(in).GetFile().GetActions() {
+		if cp := a.GetCopy(); cp != nil {
+			s.touched.trees = append(s.touched.trees, path.Clean("/"+cp.Dest))
+			s.Destinations = append(s.Destinations, path.Clean("/"+cp.Dest))
+		}
+	}
 }
 
 // lookCopy surveys the destination of a copy, and, where that is a directory,
 // every path below it that the copy brings as well.
 func (p *plan) lookCopy(ctx context.Context, i int, in *pb.Input, cp *pb.FileActionCopy) error {
-	dest := path.Clean("/" + cp.Dest)
-	if err := p.lookPath(ctx, i, dest); err != nil {
+	s := &p.steps[i]
+	real, e, err := p.lookPath(ctx, i, cp.Dest)
+	if err != nil {
 		return err
 	}
-	real, e, err := p.survey.Resolve(ctx, dest)
-	if err != nil || e.Kind != skeleton.Dir {
+	s.Destinations = append(s.Destinations, real)
+	if err := p.makes(ctx, s, real, how(cp)); err != nil {
 		return err
+	}
+	if e.Kind != skeleton.Dir {
+		s.touched.trees = append(s.touched.trees, real)
+		return nil
 	}
 	srcs, err := p.sources.of(ctx, in, cp)
 	if err != nil {
 		return err
 	}
 	for _, src := range srcs {
-		switch {
-		case src.isDir && cp.DirCopyContents:
-			err = p.compare(ctx, src, real, cp.IncludePatterns)
-		case src.isDir:
-			err = p.compare(ctx, src, path.Join(real, src.name), cp.IncludePatterns)
-		default:
-			_, err = p.survey.Lstat(ctx, path.Join(real, src.name))
+		at := real
+		if !src.isDir || !cp.DirCopyContents {
+			at = path.Join(real, src.name)
+		}
+		s.touched.trees = append(s.touched.trees, at)
+		if src.isDir {
+			err = p.compare(ctx, src, at, cp.IncludePatterns)
+		} else {
+			_, err = p.survey.Lstat(ctx, at)
 		}
 		if err != nil {
 			return err
@@ -140,11 +196,6 @@ func mayInclude(patterns []string, rel string) bool {
 		}
 	}
 	return false
-}
-
-// within says whether a path is dir or below it.
-func within(name, dir string) bool {
-	return name == dir || strings.HasPrefix(name, strings.TrimSuffix(dir, "/")+"/")
 }
 
 // redirected refuses a step whose path an earlier copy may lead elsewhere, by a

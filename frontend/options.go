@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/docker-relink/relink/internal/errdefs"
@@ -12,6 +13,13 @@ const (
 	// LinkArg chooses how copies are built; its values are the link modes.
 	LinkArg = "RELINK_LINK"
 
+	// VerifyArg, when it is a true value, has inherited facts checked against
+	// the base before the result is given out.
+	VerifyArg = "RELINK_VERIFY"
+	// AnnotateArg, when it is a false value, keeps the facts and the base's name
+	// out of the image's annotations.
+	AnnotateArg = "RELINK_ANNOTATE"
+
 	buildArgPrefix = "build-arg:"
 )
 
@@ -21,6 +29,9 @@ type LinkMode string
 const (
 	// LinkAuto builds them on a skeleton of their base, where that is exact.
 	LinkAuto LinkMode = "auto"
+	// LinkStrict is LinkAuto by no other facts than those that this machine read
+	// from the very base that is built upon.
+	LinkStrict LinkMode = "strict"
 	// LinkAlways takes every destination as a plain directory, as COPY --link
 	// does, and never looks at the base.
 	LinkAlways LinkMode = "always"
@@ -30,7 +41,7 @@ const (
 
 // LinkModes are the values that ParseLinkMode takes.
 func LinkModes() []string {
-	return []string{string(LinkAuto), string(LinkAlways), string(LinkNever)}
+	return []string{string(LinkAuto), string(LinkStrict), string(LinkAlways), string(LinkNever)}
 }
 
 // ParseLinkMode reads a link mode; "" is auto. Anything else is an error of
@@ -45,4 +56,17 @@ func ParseLinkMode(s string) (LinkMode, error) {
 		}
 	}
 	return "", errdefs.Invalidf("Use one of "+strings.Join(LinkModes(), ", ")+".", "invalid link mode %q", s)
+}
+
+// flag reads a build argument that is a truth value.
+func flag(opts map[string]string, name string, otherwise bool) (bool, error) {
+	v, ok := opts[buildArgPrefix+name]
+	if !ok || v == "" {
+		return otherwise, nil
+	}
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return false, errdefs.Invalidf("Use true or false.", "invalid value %q of %s", v, name)
+	}
+	return b, nil
 }

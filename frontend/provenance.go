@@ -37,7 +37,7 @@ func (f *Frontend) solveAttributed(ctx context.Context, c gateway.Client, linked
 		inputs[name] = l.state()
 		opts["context:"+name] = "input:" + name
 	}
-	res, err := c.Solve(ctx, gateway.SolveRequest{Frontend: f.inner, FrontendOpt: opts, FrontendInputs: inputs})
+	res, err := c.Solve(ctx, gateway.SolveRequest{Frontend: f.Inner, FrontendOpt: opts, FrontendInputs: inputs})
 	if err != nil {
 		return nil, fmt.Errorf("attributing the linked layers: %w", err)
 	}

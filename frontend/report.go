@@ -21,7 +21,9 @@ type PlatformReport struct {
 	// Base is the image that the head begins with, when it begins with one.
 	Base string `json:"base,omitempty"`
 	// Reason says why nothing at all was linked.
-	Reason       string        `json:"reason,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Remarks are about facts that were found and not used.
+	Remarks      []string      `json:"remarks,omitempty"`
 	Instructions []Instruction `json:"instructions,omitempty"`
 }
 
@@ -30,6 +32,16 @@ type Instruction struct {
 	Instruction string `json:"instruction"`
 	Line        int    `json:"line,omitempty"`
 	Linked      bool   `json:"linked"`
+	// Destinations are where the instruction writes, with the base's symbolic
+	// links resolved.
+	Destinations []string `json:"destinations,omitempty"`
+	// Group is the number of the instruction's group: those of one group build
+	// upon each other, those of different groups do not.
+	Group int `json:"group,omitempty"`
+	// Evidence is how the facts about the base are known: proved, inherited or
+	// read now; From is where they were remembered.
+	Evidence string `json:"evidence,omitempty"`
+	From     string `json:"from,omitempty"`
 	// Reason says why the instruction was not linked.
 	Reason string `json:"reason,omitempty"`
 }
@@ -37,7 +49,7 @@ type Instruction struct {
 // Empty says whether there is nothing to tell.
 func (r Report) Empty() bool {
 	for _, p := range r.Platforms {
-		if p.Reason != "" || len(p.Instructions) > 0 {
+		if p.Reason != "" || len(p.Remarks) > 0 || len(p.Instructions) > 0 {
 			return false
 		}
 	}

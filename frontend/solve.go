@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 
@@ -38,20 +40,42 @@ func cacheImports(opts map[string]string) ([]gateway.CacheOptionsEntry, error) {
 	return entries, nil
 }
 
+// importsCache says whether the builder may have results that it has not got the
+// files of.
+func importsCache(opts map[string]string) bool {
+	return opts["cache-imports"] != "" || opts["cache-from"] != ""
+}
+
 // baseImage is the image that the head begins with, by its reference; "" when
 // the head begins with something else.
 func baseImage(g *definition.Graph, head *pb.Input) string {
-	for in := head; in != nil; {
-		op := g.Op(in)
-		if src := op.GetSource(); src != nil {
-			return strings.TrimPrefix(src.Identifier, "docker-image://")
+	for in := head; in != nil; in = g.Below(in) {
+		if ref, ok := imageOf(g.Op(in)); ok {
+			return ref
 		}
-		if len(op.GetInputs()) == 0 {
-			return ""
-		}
-		in = op.Inputs[0]
 	}
 	return ""
+}
+
+func imageOf(op *pb.Op) (string, bool) {
+	return strings.CutPrefix(op.GetSource().GetIdentifier(), "docker-image://")
+}
+
+// baseOf is what facts about the head are about: the image, when the head is an
+// image as it came and its digest is known, else the head's definition.
+func baseOf(g *definition.Graph, head *pb.Input, platform string) Base {
+	if p := g.Op(head).GetPlatform(); platform == "" && p != nil {
+		platform = platforms.FormatAll(platforms.Normalize(p.Spec()))
+	}
+	base := Base{Digest: head.Digest, Platform: platform}
+	if ref, ok := imageOf(g.Op(head)); ok {
+		if named, err := reference.ParseNormalizedNamed(ref); err == nil {
+			if d, ok := named.(reference.Digested); ok {
+				base.Repository, base.Digest = named.Name(), d.Digest().String()
+			}
+		}
+	}
+	return base
 }
 
 // instruction is the instruction of a step as the progress names it, without

@@ -2,7 +2,6 @@ package frontend
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path"
 	"sync"
@@ -58,12 +57,16 @@ func (t *tree) readDir(ctx context.Context, dir string) (map[string]skeleton.Ent
 	return entries, nil
 }
 
-// ReadFile returns the content of a file.
-func (t *tree) ReadFile(ctx context.Context, name string) ([]byte, error) {
-	if t.ref == nil {
-		return nil, fmt.Errorf("reading %s: %w", name, os.ErrNotExist)
-	}
-	return t.ref.ReadFile(ctx, gateway.ReadRequest{Filename: name})
+// Line implements skeleton.Head.
+func (t *tree) Line(ctx context.Context, file, name string) (string, skeleton.Evidence, error) {
+	dt, err := t.ref.ReadFile(ctx, gateway.ReadRequest{Filename: file})
+	return skeleton.FindLine(dt, name), skeleton.Read, err
+}
+
+// Lstat implements skeleton.Head.
+func (t *tree) Lstat(ctx context.Context, name string) (skeleton.Entry, skeleton.Evidence, error) {
+	e, err := t.lstat(ctx, name)
+	return e, skeleton.Read, err
 }
 
 // lstat returns what stands at a path of which the parents are directories.

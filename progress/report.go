@@ -61,11 +61,22 @@ func printPlatform(w io.Writer, p frontend.PlatformReport, many bool) {
 	if p.Reason != "" {
 		fmt.Fprintf(w, "%s: %s\n", prefix, p.Reason)
 	}
+	for _, remark := range p.Remarks {
+		fmt.Fprintf(w, "%s: %s\n", prefix, remark)
+	}
 	for _, i := range p.Instructions {
 		if i.Linked {
-			fmt.Fprintf(w, "%s: line %d linked: %s\n", prefix, i.Line, i.Instruction)
+			fmt.Fprintf(w, "%s: line %d linked: %s (%s)\n", prefix, i.Line, i.Instruction, evidence(i))
 		} else {
 			fmt.Fprintf(w, "%s: line %d not linked: %s (%s)\n", prefix, i.Line, i.Instruction, i.Reason)
 		}
 	}
+}
+
+// evidence says how the facts were known, and where they were remembered.
+func evidence(i frontend.Instruction) string {
+	if i.From == "" {
+		return i.Evidence
+	}
+	return i.Evidence + ", " + i.From
 }

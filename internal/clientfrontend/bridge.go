@@ -37,11 +37,12 @@ func (b *bridge) Return(_ context.Context, in *gwpb.ReturnRequest, _ ...grpc.Cal
 // answer runs the frontend for one request and fills in the response.
 func (h *Host) answer(ctx context.Context, req *gwpb.SolveRequest, resp *gwpb.SolveResponse, cc *grpc.ClientConn) error {
 	br := &bridge{LLBBridgeClient: gwpb.NewLLBBridgeClient(cc), inputs: req.FrontendInputs}
-	c, err := grpcclient.New(ctx, req.FrontendOpt, h.session(buildID(ctx)), product, br, nil)
+	build := h.build(buildID(ctx))
+	c, err := grpcclient.New(ctx, req.FrontendOpt, build.Session, product, br, nil)
 	if err != nil {
 		return fmt.Errorf("opening the builder's gateway: %w", err)
 	}
-	if err := c.Run(ctx, h.Build(req.Frontend)); err != nil {
+	if err := c.Run(ctx, h.Build(request(req.Frontend, build))); err != nil {
 		return grpcerrors.ToGRPC(ctx, err)
 	}
 	if br.returned == nil {

@@ -21,15 +21,28 @@ import (
 // Host answers frontend requests in the client.
 type Host struct {
 	// Build makes the function that is run in place of a frontend of the
-	// builder's. It is given that frontend's name, to ask it itself.
-	Build func(frontend string) gateway.BuildFunc
+	// builder's.
+	Build func(Request) gateway.BuildFunc
 	// Response, when set, sees what the builder answers to a whole build and
 	// may change it: what the frontend left in the result's metadata under
 	// "frontend." arrives there.
 	Response func(exporterResponse map[string]string)
 
-	mu       sync.Mutex
-	sessions map[string]string // build ID to session ID
+	mu     sync.Mutex
+	builds map[string]*controlapi.SolveRequest // by build ID, while they run
+}
+
+// Request is what a build asks for besides the frontend's own options.
+type Request struct {
+	// Frontend is the builder's frontend that was asked for.
+	Frontend string
+	// Images are the names under which the result is stored.
+	Images []string
+	// Caches are the images that cache is imported from.
+	Caches []string
+	// Annotations are the keys of the annotations that the user set on the
+	// image's manifests.
+	Annotations []string
 }
 
 // ownSolve marks the context of the frontend's own requests, so that they are
@@ -44,7 +57,7 @@ func (h *Host) DialOption() client.ClientOpt {
 func (h *Host) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	switch r := req.(type) {
 	case *controlapi.SolveRequest:
-		defer h.keepSession(r.Ref, r.Session)()
+		defer h.keep(r)()
 		if err := invoke(ctx, method, req, reply, cc, opts...); err != nil {
 			return err
 		}
@@ -74,23 +87,27 @@ func isDockerfile(r *gwpb.SolveRequest) bool {
 	}
 }
 
-// keepSession remembers the session of a build while it runs.
-func (h *Host) keepSession(buildID, session string) (forget func()) {
+// keep remembers a build while it runs.
+func (h *Host) keep(r *controlapi.SolveRequest) (forget func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.sessions == nil {
-		h.sessions = map[string]string{}
+	if h.builds == nil {
+		h.builds = map[string]*controlapi.SolveRequest{}
 	}
-	h.sessions[buildID] = session
+	h.builds[r.Ref] = r
 	return func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
-		delete(h.sessions, buildID)
+		delete(h.builds, r.Ref)
 	}
 }
 
-func (h *Host) session(buildID string) string {
+// build is the request of a build that runs; an empty one when it is not known.
+func (h *Host) build(id string) *controlapi.SolveRequest {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.sessions[buildID]
+	if r := h.builds[id]; r != nil {
+		return r
+	}
+	return &controlapi.SolveRequest{}
 }

@@ -99,6 +99,23 @@ func (g *Graph) Line(in *pb.Input) int {
 	return 0
 }
 
+// Below is the input that the result's root file system is built upon, nil when
+// it is built upon none: of a command its root mount, of file operations and
+// merges what they change or put layers on.
+func (g *Graph) Below(in *pb.Input) *pb.Input {
+	op := g.Op(in)
+	if exec := op.GetExec(); exec != nil {
+		for _, m := range exec.Mounts {
+			if m.Dest == "/" {
+				return inputAt(op, m.Input)
+			}
+		}
+		return nil
+	}
+	below, _ := ground(op)
+	return below
+}
+
 // Definition is the part of the graph that the input needs, as a definition of
 // its own.
 func (g *Graph) Definition(in *pb.Input) *pb.Definition {

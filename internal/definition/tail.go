@@ -241,3 +241,15 @@ func ownerOf(a *pb.FileAction) *pb.ChownOpt {
 		return nil
 	}
 }
+
+// Extras are the layers that a merge puts on its ground; none for a step of
+// file actions.
+func (s Step) Extras() []*pb.Input {
+	var out []*pb.Input
+	for _, in := range s.op.GetMerge().GetInputs() {
+		if i := inputAt(s.op, in.Input); i != s.in {
+			out = append(out, i)
+		}
+	}
+	return out
+}

@@ -8,13 +8,10 @@ import (
 	"github.com/moby/buildkit/client/llb"
 )
 
-// Empty says whether the skeleton has nothing: then it is the empty file system.
-func (s *Survey) Empty() bool { return len(s.present()) == 0 }
-
 // HasSymlinks says whether the state needs the capability to make symbolic
 // links.
-func (s *Survey) HasSymlinks() bool {
-	for _, e := range s.paths {
+func (f Facts) HasSymlinks() bool {
+	for _, e := range f.Paths {
 		if e.Kind == Symlink {
 			return true
 		}
@@ -22,13 +19,10 @@ func (s *Survey) HasSymlinks() bool {
 	return false
 }
 
-// Paths returns how many paths of the head the skeleton has.
-func (s *Survey) Paths() int { return len(s.present()) }
-
 // present are the paths that the skeleton has, parents first.
-func (s *Survey) present() []string {
+func (f Facts) present() []string {
 	var out []string
-	for p, e := range s.paths {
+	for p, e := range f.Paths {
 		if e.Kind != Absent {
 			out = append(out, p)
 		}
@@ -42,10 +36,10 @@ func (s *Survey) present() []string {
 var epoch = time.Unix(0, 0).UTC()
 
 // State is the skeleton as one file operation.
-func (s *Survey) State(opts ...llb.ConstraintsOpt) llb.State {
+func (f Facts) State(opts ...llb.ConstraintsOpt) llb.State {
 	var fa *llb.FileAction // a nil one begins a chain
-	for _, p := range s.present() {
-		fa = s.action(fa, p, s.paths[p])
+	for _, p := range f.present() {
+		fa = f.action(fa, p, f.Paths[p])
 	}
 	if fa == nil {
 		return llb.Scratch()
@@ -53,7 +47,7 @@ func (s *Survey) State(opts ...llb.ConstraintsOpt) llb.State {
 	return llb.Scratch().File(fa, opts...)
 }
 
-func (s *Survey) action(fa *llb.FileAction, p string, e Entry) *llb.FileAction {
+func (f Facts) action(fa *llb.FileAction, p string, e Entry) *llb.FileAction {
 	created := llb.WithCreatedTime(epoch)
 	switch e.Kind {
 	case Dir:
@@ -61,17 +55,8 @@ func (s *Survey) action(fa *llb.FileAction, p string, e Entry) *llb.FileAction {
 	case Symlink:
 		return fa.Symlink(e.Target, p, created)
 	default:
-		return fa.Mkfile(p, 0o644, s.content(p), created)
+		return fa.Mkfile(p, 0o644, f.content(p), created)
 	}
-}
-
-func (s *Survey) content(p string) []byte {
-	for _, n := range []*names{&s.users, &s.groups} {
-		if n.have && n.real == p {
-			return n.content()
-		}
-	}
-	return nil
 }
 
 // mkdir makes a directory. Mkdir masks the mode with 0777, and an engine may

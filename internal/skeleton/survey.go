@@ -40,52 +40,58 @@ type Entry struct {
 	Xattrs bool
 }
 
-// Head is the file system that the tail is built upon.
+// Head is what is known of the file system that the tail is built upon.
 type Head interface {
-	// ReadDir returns the entries of a directory by name. The path has no
+	// Lstat says what stands at a path of which the parents are directories,
+	// and by what evidence. ErrUnknown says that it is not known.
+	Lstat(ctx context.Context, name string) (Entry, Evidence, error)
+	// Line returns the line about a name in a user database (a file of the
+	// format of passwd(5) or group(5)), "" when there is none. The path has no
 	// symbolic link in it.
-	ReadDir(ctx context.Context, dir string) (map[string]Entry, error)
-	// ReadFile returns the content of a regular file. The path has no symbolic
-	// link in it.
-	ReadFile(ctx context.Context, name string) ([]byte, error)
+	Line(ctx context.Context, file, name string) (string, Evidence, error)
 }
+
+// ErrUnknown is a fact that a Head does not have.
+var ErrUnknown = errors.New("not known of the base")
 
 // Survey looks up paths of a head and remembers what it saw: all that was
 // looked at is what the skeleton has.
 type Survey struct {
-	head   Head
-	paths  map[string]Entry
-	users  names
-	groups names
+	head     Head
+	facts    Facts
+	evidence Evidence
 }
 
 // NewSurvey starts with an empty skeleton.
-func NewSurvey(head Head) *Survey {
-	return &Survey{
-		head:   head,
-		paths:  map[string]Entry{},
-		users:  names{file: "/etc/passwd"},
-		groups: names{file: "/etc/group"},
-	}
+func NewSurvey(head Head) *Survey { return &Survey{head: head, facts: NewFacts()} }
+
+// Facts are all that was looked at.
+func (s *Survey) Facts() Facts { return s.facts }
+
+// TakeEvidence returns the weakest evidence that was used since it was last
+// called.
+func (s *Survey) TakeEvidence() Evidence {
+	e := s.evidence
+	s.evidence = Proved
+	return e
 }
+
+func (s *Survey) note(e Evidence) { s.evidence = max(s.evidence, e) }
 
 // Lstat says what stands at a path of which the parents are directories.
 func (s *Survey) Lstat(ctx context.Context, name string) (Entry, error) {
 	if name == "/" {
 		return Entry{Kind: Dir, Mode: 0o755}, nil
 	}
-	if e, ok := s.paths[name]; ok {
-		return e, nil
-	}
-	entries, err := s.head.ReadDir(ctx, path.Dir(name))
+	e, evidence, err := s.head.Lstat(ctx, name)
 	if err != nil {
-		return Entry{}, fmt.Errorf("reading %s of the base: %w", path.Dir(name), err)
+		return Entry{}, fmt.Errorf("looking at %s of the base: %w", name, err)
 	}
-	e := entries[path.Base(name)]
+	s.note(evidence)
 	if e.Kind == Dir && e.Xattrs {
 		return e, &Unfit{Path: name, Reason: "has extended attributes"}
 	}
-	s.paths[name] = e
+	s.facts.Paths[name] = e
 	return e, nil
 }
 

@@ -1,0 +1,158 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/docker-relink/relink/internal/definition"
+	"github.com/docker-relink/relink/internal/skeleton"
+)
+
+// plan is a tail, with what is known of the head where its steps look.
+type plan struct {
+	c     gateway.Client
+	graph *definition.Graph
+	head  *pb.Input
+	base  Base
+	steps []step
+
+	linked  int // how many of the steps, from the first, are linked
+	survey  *skeleton.Survey
+	sources *sources
+	remarks []string
+	// sound says that every fact is one about this very base.
+	sound bool
+	// inherited is what was remembered of another base, where that was used.
+	inherited *Remembered
+}
+
+// step is an instruction of the tail.
+type step struct {
+	definition.Step
+	Instruction
+	// touched is what the step looks at and writes.
+	touched touched
+}
+
+func newPlan(c gateway.Client, g *definition.Graph, head *pb.Input, steps []definition.Step) *plan {
+	p := &plan{c: c, graph: g, head: head, sources: &sources{c: c, graph: g, trees: map[string]*tree{}}}
+	for _, s := range steps {
+		p.steps = append(p.steps, step{Step: s, Instruction: Instruction{Instruction: instruction(s.Name), Line: s.Line}})
+	}
+	return p
+}
+
+// vouched links every step without looking at the head: the user vouches that
+// the destinations are plain directories.
+func (p *plan) vouched(ctx context.Context) error {
+	return p.look(ctx, vouchedHead{}, func(s *step) { s.Evidence = "vouched for" })
+}
+
+// vouchedHead is a base with nothing in it.
+type vouchedHead struct{}
+
+func (vouchedHead) Lstat(context.Context, string) (skeleton.Entry, skeleton.Evidence, error) {
+	return skeleton.Entry{}, skeleton.Proved, nil
+}
+
+func (vouchedHead) Line(context.Context, string, string) (string, skeleton.Evidence, error) {
+	return "", skeleton.Proved, nil
+}
+
+// surveyed links the steps, from the first one, of which everything that they
+// look at in the head can be put into a skeleton: by what is remembered when
+// that suffices, else by reading the head.
+func (p *plan) surveyed(ctx context.Context, memory Memory, strict bool) error {
+	if p.base.Repository == "" && !importsCache(p.c.BuildOpts().Opts) {
+		// A head with RUN is on the builder, or is built there now, unless an
+		// imported cache stands for it: reading it costs nothing.
+		return p.read(ctx, memory)
+	}
+	remembered, remarks := memory.Recall(ctx, p.base)
+	p.remarks = remarks
+	head, from := known(p.base, remembered, strict)
+	err := p.look(ctx, head, func(s *step) {
+		e := p.survey.TakeEvidence()
+		s.Evidence = e.String()
+		if r := from[e]; r != nil {
+			s.From = r.From
+		}
+		if e == skeleton.Inherited {
+			p.sound, p.inherited = false, from[e]
+		}
+	})
+	if !errors.Is(err, skeleton.ErrUnknown) {
+		return err
+	}
+	return p.read(ctx, memory)
+}
+
+// read surveys the head on the builder, which unpacks it there.
+func (p *plan) read(ctx context.Context, memory Memory) error {
+	t, err := solveTree(ctx, p.c, p.graph.Definition(p.head))
+	if err != nil {
+		return err
+	}
+	if err := p.look(ctx, t, func(s *step) { s.Evidence = skeleton.Read.String() }); err != nil {
+		return err
+	}
+	memory.Keep(p.base, p.survey.Facts())
+	return nil
+}
+
+// verify reads from the head what was surveyed by other evidence, and returns
+// an error that names the path when the head says otherwise.
+func (p *plan) verify(ctx context.Context, memory Memory) error {
+	if p.sound {
+		return nil
+	}
+	said := p.survey.Facts()
+	if err := p.read(ctx, memory); err != nil {
+		return err
+	}
+	if at := said.Differs(p.survey.Facts()); at != "" {
+		return fmt.Errorf("verifying the link to %s: %s is not what an earlier base had there", p.base.Repository, at)
+	}
+	return nil
+}
+
+// look surveys step after step until one does not fit.
+func (p *plan) look(ctx context.Context, head skeleton.Head, done func(*step)) error {
+	p.survey, p.linked, p.sound, p.inherited = skeleton.NewSurvey(head), 0, true, nil
+	_, vouched := head.(vouchedHead)
+	for i := range p.steps {
+		s := &p.steps[i]
+		err := p.lookAt(ctx, i, vouched)
+		if unfit := (*skeleton.Unfit)(nil); errors.As(err, &unfit) {
+			p.stop(i, unfit.Error())
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		p.linked, s.Linked = i+1, true
+		done(s)
+	}
+	return nil
+}
+
+// stop leaves the steps from i on unlinked: they are built on the merged state.
+func (p *plan) stop(i int, reason string) {
+	p.steps[i].Reason = reason
+	for j := i + 1; j < len(p.steps); j++ {
+		p.steps[j].Reason = fmt.Sprintf("it follows line %d, which is not linked", p.steps[i].Step.Line)
+	}
+}
+
+// instructions are the report's.
+func (p *plan) instructions() []Instruction {
+	var out []Instruction
+	for _, s := range p.steps {
+		out = append(out, s.Instruction)
+	}
+	return out
+}

@@ -1,0 +1,32 @@
+package clientfrontend
+
+import (
+	"strings"
+
+	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+)
+
+// request reads from a build's request what its frontend may want to know.
+func request(frontend string, r *controlapi.SolveRequest) Request {
+	out := Request{Frontend: frontend}
+	for _, e := range r.Exporters {
+		for _, name := range strings.Split(e.Attrs["name"], ",") {
+			if name != "" {
+				out.Images = append(out.Images, name)
+			}
+		}
+		for k := range e.Attrs {
+			key, ok, err := exptypes.ParseAnnotationKey(k)
+			if ok && err == nil && key.Type == exptypes.AnnotationManifest {
+				out.Annotations = append(out.Annotations, key.Key)
+			}
+		}
+	}
+	for _, c := range r.GetCache().GetImports() {
+		if c.Type == "registry" && c.Attrs["ref"] != "" {
+			out.Caches = append(out.Caches, c.Attrs["ref"])
+		}
+	}
+	return out
+}
