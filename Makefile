@@ -34,7 +34,7 @@ tools: ## build the engines that tests, demo and benchmarks run
 	tools/build.sh engines
 
 engine: setup ## build a current Docker Engine for the tests and unpack Debian's
-	tools/setup.sh gcc libc6-dev
+	tools/setup.sh gcc libc6-dev libseccomp-dev pkg-config
 	tools/build.sh dockerd
 	tools/engine/debian.sh
 

@@ -17,9 +17,10 @@ CGO_ENABLED=0 go build -trimpath -tags no_cri,no_btrfs,no_zfs,no_devmapper \
 	github.com/containerd/containerd/v2/cmd/containerd \
 	github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2
 
-# runc enters namespaces in C. It is linked statically because it is also put
+# runc enters namespaces in C, and needs libseccomp for the profiles that the
+# daemons give to every container. It is linked statically because it is also put
 # into the image of the docker-container driver, which has no C library.
-CGO_ENABLED=1 go build -trimpath -tags netgo,osusergo -ldflags "-s -w -extldflags=-static" -o "$out/" \
+CGO_ENABLED=1 go build -trimpath -tags seccomp,netgo,osusergo -ldflags "-s -w -extldflags=-static" -o "$out/" \
 	github.com/opencontainers/runc
 
 CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$out/docker-init" ./init
