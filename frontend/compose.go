@@ -72,7 +72,11 @@ func (p *plan) layer(ctx context.Context, b *layering, i int) error {
 	b.needs[i] = p.needed(i, b.needs)
 	p.group(i, b.needs[i])
 	ground := b.ground(b.needs[i])
-	at, err := p.put(ctx, s.Step, ground)
+	put := s.Step
+	if len(s.assumed) > 0 {
+		put = put.AssumeFiles(func(n int) bool { return s.assumed[n] })
+	}
+	at, err := p.put(ctx, put, ground)
 	if err != nil {
 		return err
 	}

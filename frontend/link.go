@@ -44,15 +44,38 @@ func link(ctx context.Context, c gateway.Client, o linkOptions, r platformRef) (
 
 	p := newPlan(c, graph, head, steps)
 	p.base = baseOf(graph, head, r.id)
-	if err := p.make(ctx, o); err != nil {
+	l.plan = p
+	if err := l.make(ctx, o); err != nil {
 		return nil, err
 	}
-	l.plan = p
 	l.report.Instructions, l.report.Remarks = p.instructions(), p.remarks
-	if p.linked > 0 {
-		l.def, err = p.definition(ctx)
+	return l, nil
+}
+
+// make plans and composes the state. When it rests on assumptions about the
+// sources of copies, it is built here: if one does not hold, the sources are
+// looked at.
+func (l *linking) make(ctx context.Context, o linkOptions) error {
+	if err := l.compose(ctx, o); err != nil || l.def == nil || !l.plan.assumesAny() {
+		return err
 	}
-	return l, err
+	err := evaluate(ctx, l.plan.c, l.def)
+	if err == nil || !failsInFileAction(err) {
+		return err
+	}
+	l.plan.certain = true
+	return l.compose(ctx, o)
+}
+
+func (l *linking) compose(ctx context.Context, o linkOptions) (err error) {
+	l.def = nil
+	if err := l.plan.make(ctx, o); err != nil {
+		return err
+	}
+	if l.plan.linked > 0 {
+		l.def, err = l.plan.definition(ctx)
+	}
+	return err
 }
 
 // make surveys the head as the mode says.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/moby/buildkit/solver/pb"
 
+	"github.com/docker-relink/relink/internal/definition"
 	"github.com/docker-relink/relink/internal/skeleton"
 )
 
@@ -15,11 +16,15 @@ import (
 // the base's: beyond it, building on the base itself costs less.
 const maxCompared = 500
 
+// maxCompleted bounds how much of the base a skeleton has below one destination
+// when the source is not looked at: the skeleton changes with all of it.
+const maxCompleted = 300
+
 // lookAt surveys what a step looks at in the head. An error of type
 // skeleton.Unfit says that a skeleton cannot have it, or that this is not known.
 func (p *plan) lookAt(ctx context.Context, i int, vouched bool) error {
 	s := &p.steps[i]
-	s.touched, s.Destinations = touched{}, nil
+	s.touched, s.Instruction = touched{}, Instruction{Instruction: s.Instruction.Instruction, Line: s.Step.Line}
 	users, groups := s.Names()
 	if vouched && len(users)+len(groups) > 0 {
 		return &skeleton.Unfit{Path: "its owner", Reason: "is a name, which has to be looked up in the base"}
@@ -36,13 +41,14 @@ func (p *plan) lookAt(ctx context.Context, i int, vouched bool) error {
 		}
 		s.touched.reads = append(s.touched.reads, "/etc/group")
 	}
-	for _, a := range s.Actions() {
+	s.assumed = map[int]bool{}
+	for n, a := range s.Actions() {
 		var err error
 		switch o := a.Action.(type) {
 		case *pb.FileAction_Mkdir:
 			err = p.lookMkdir(ctx, i, o.Mkdir)
 		case *pb.FileAction_Copy:
-			err = p.lookCopy(ctx, i, s.Source(a), o.Copy)
+			err = p.lookCopy(ctx, i, n, o.Copy)
 		}
 		if err != nil {
 			return err
@@ -105,8 +111,9 @@ func (p *plan) lookExtra(s *step, in *pb.Input) {
 
 // lookCopy surveys the destination of a copy, and, where that is a directory,
 // every path below it that the copy brings as well.
-func (p *plan) lookCopy(ctx context.Context, i int, in *pb.Input, cp *pb.FileActionCopy) error {
+func (p *plan) lookCopy(ctx context.Context, i, n int, cp *pb.FileActionCopy) error {
 	s := &p.steps[i]
+	in := s.Source(s.Actions()[n])
 	real, e, err := p.lookPath(ctx, i, cp.Dest)
 	if err != nil {
 		return err
@@ -119,14 +126,34 @@ func (p *plan) lookCopy(ctx context.Context, i int, in *pb.Input, cp *pb.FileAct
 		s.touched.trees = append(s.touched.trees, real)
 		return nil
 	}
+	if p.assumes(s, in, cp) {
+		s.assumed[n] = true
+		at := path.Join(real, path.Base(cp.Src))
+		s.touched.trees = append(s.touched.trees, at)
+		_, err := p.survey.Lstat(ctx, at)
+		return err
+	}
+	if !p.atHand(in) && !cp.AttemptUnpackDockerCompatibility {
+		done, err := p.survey.Complete(ctx, real, maxCompleted)
+		if err != nil || done {
+			s.touched.trees = append(s.touched.trees, real)
+			p.survey.NoteTree(s.Instruction.Instruction)
+			return err
+		}
+	}
+	return p.lookSources(ctx, s, in, cp, real)
+}
+
+// lookSources surveys every path below a directory that the copy brings.
+func (p *plan) lookSources(ctx context.Context, s *step, in *pb.Input, cp *pb.FileActionCopy, dest string) error {
 	srcs, err := p.sources.of(ctx, in, cp)
 	if err != nil {
 		return err
 	}
 	for _, src := range srcs {
-		at := real
+		at := dest
 		if !src.isDir || !cp.DirCopyContents {
-			at = path.Join(real, src.name)
+			at = path.Join(dest, src.name)
 		}
 		s.touched.trees = append(s.touched.trees, at)
 		if src.isDir {
@@ -139,6 +166,22 @@ func (p *plan) lookCopy(ctx context.Context, i int, in *pb.Input, cp *pb.FileAct
 		}
 	}
 	return nil
+}
+
+// atHand says whether a source is there to be looked at, without anything being
+// built: what comes from the client, or from the network as it is.
+func (p *plan) atHand(in *pb.Input) bool {
+	src := p.graph.Op(in).GetSource()
+	return in == nil || src != nil && !strings.HasPrefix(src.Identifier, "docker-image://")
+}
+
+// assumes says whether the copy's source is held to be a file, so that it need
+// not be built to find out. A source that was a directory before is not, nor one
+// that has the destination's own name, as copies of directories often have.
+func (p *plan) assumes(s *step, in *pb.Input, cp *pb.FileActionCopy) bool {
+	return !p.certain && !p.atHand(in) && definition.CanAssumeFile(cp) &&
+		path.Base(cp.Src) != path.Base(cp.Dest) &&
+		(p.trees == nil || !p.trees(s.Instruction.Instruction))
 }
 
 // compare surveys the paths that a copied tree and the head have both.

@@ -24,6 +24,10 @@ type plan struct {
 	survey  *skeleton.Survey
 	sources *sources
 	remarks []string
+	// trees says whether the source of an instruction was a directory before.
+	trees func(instruction string) bool
+	// certain has no source held to be a file without looking at it.
+	certain bool
 	// sound says that every fact is one about this very base.
 	sound bool
 	// inherited is what was remembered of another base, where that was used.
@@ -36,6 +40,9 @@ type step struct {
 	Instruction
 	// touched is what the step looks at and writes.
 	touched touched
+	// assumed are the copies, by the number of their action, whose source is
+	// held to be a file and not a directory.
+	assumed map[int]bool
 }
 
 func newPlan(c gateway.Client, g *definition.Graph, head *pb.Input, steps []definition.Step) *plan {
@@ -59,6 +66,10 @@ func (vouchedHead) Lstat(context.Context, string) (skeleton.Entry, skeleton.Evid
 	return skeleton.Entry{}, skeleton.Proved, nil
 }
 
+func (vouchedHead) List(context.Context, string) ([]string, skeleton.Evidence, error) {
+	return nil, skeleton.Proved, nil
+}
+
 func (vouchedHead) Line(context.Context, string, string) (string, skeleton.Evidence, error) {
 	return "", skeleton.Proved, nil
 }
@@ -75,6 +86,7 @@ func (p *plan) surveyed(ctx context.Context, memory Memory, strict bool) error {
 	remembered, remarks := memory.Recall(ctx, p.base)
 	p.remarks = remarks
 	head, from := known(p.base, remembered, strict)
+	p.trees = head.Tree
 	err := p.look(ctx, head, func(s *step) {
 		e := p.survey.TakeEvidence()
 		s.Evidence = e.String()
@@ -146,6 +158,16 @@ func (p *plan) stop(i int, reason string) {
 	for j := i + 1; j < len(p.steps); j++ {
 		p.steps[j].Reason = fmt.Sprintf("it follows line %d, which is not linked", p.steps[i].Step.Line)
 	}
+}
+
+// assumesAny says whether a linked step rests on an assumption about its source.
+func (p *plan) assumesAny() bool {
+	for _, s := range p.steps[:p.linked] {
+		if len(s.assumed) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // instructions are the report's.

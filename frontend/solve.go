@@ -3,12 +3,14 @@ package frontend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/docker-relink/relink/internal/definition"
@@ -17,15 +19,36 @@ import (
 // solveRef gives a definition to the builder. Nothing is built by that; the
 // reference is built when it is read or exported.
 func solveRef(ctx context.Context, c gateway.Client, def *pb.Definition) (gateway.Reference, error) {
-	imports, err := cacheImports(c.BuildOpts().Opts)
-	if err != nil {
+	return solve(ctx, c, gateway.SolveRequest{Definition: def})
+}
+
+// evaluate builds a definition. What the builder has in a cache that was
+// imported is not fetched for that.
+func evaluate(ctx context.Context, c gateway.Client, def *pb.Definition) error {
+	_, err := solve(ctx, c, gateway.SolveRequest{Definition: def, Evaluate: true})
+	return err
+}
+
+func solve(ctx context.Context, c gateway.Client, req gateway.SolveRequest) (_ gateway.Reference, err error) {
+	if req.CacheImports, err = cacheImports(c.BuildOpts().Opts); err != nil {
 		return nil, err
 	}
-	res, err := c.Solve(ctx, gateway.SolveRequest{Definition: def, CacheImports: imports})
+	res, err := c.Solve(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	return res.SingleRef()
+}
+
+// failsInFileAction says whether it was an action of a file operation that
+// failed, and not a command.
+func failsInFileAction(err error) bool {
+	var solve *errdefs.SolveError
+	if !errors.As(err, &solve) {
+		return false
+	}
+	_, ok := solve.Subject.(*errdefs.Solve_File)
+	return ok
 }
 
 // cacheImports are the user's --cache-from, which a frontend has to pass on

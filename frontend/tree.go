@@ -2,8 +2,10 @@ package frontend
 
 import (
 	"context"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"sync"
 
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -67,6 +69,12 @@ func (t *tree) Line(ctx context.Context, file, name string) (string, skeleton.Ev
 func (t *tree) Lstat(ctx context.Context, name string) (skeleton.Entry, skeleton.Evidence, error) {
 	e, err := t.lstat(ctx, name)
 	return e, skeleton.Read, err
+}
+
+// List implements skeleton.Head.
+func (t *tree) List(ctx context.Context, dir string) ([]string, skeleton.Evidence, error) {
+	entries, err := t.ReadDir(ctx, dir)
+	return slices.Sorted(maps.Keys(entries)), skeleton.Read, err
 }
 
 // lstat returns what stands at a path of which the parents are directories.

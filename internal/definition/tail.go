@@ -105,7 +105,7 @@ func (b *Builder) Put(s Step, on *pb.Input) (*pb.Input, error) {
 	case *pb.Op_Merge:
 		r.merge(s.in, o.Merge)
 	case *pb.Op_File:
-		r.file(o.File)
+		r.file(s.in, o.File)
 	}
 	op.Inputs = r.inputs
 	for _, in := range op.Inputs {
@@ -162,41 +162,47 @@ func (r *regrounding) merge(ground *pb.Input, m *pb.MergeOp) {
 	m.Inputs = inputs
 }
 
-func (r *regrounding) file(f *pb.FileOp) {
-	n, ground := int64(len(r.old)), f.Actions[0].Input
+func (r *regrounding) file(ground *pb.Input, f *pb.FileOp) {
 	// First the inputs, as their number is what results are counted from.
-	first := r.ground()
+	if r.on != nil {
+		r.ground()
+	}
 	for _, a := range f.Actions {
-		if i := a.SecondaryInput; i < n {
-			a.SecondaryInput = r.source(i)
-		} else {
-			a.SecondaryInput = i - n + resultBase
-		}
+		a.Input = r.input(a.Input, ground)
+		a.SecondaryInput = r.input(a.SecondaryInput, nil)
 		for _, u := range names(a) {
-			switch {
-			case u.Input == ground:
-				u.Input = first
-			case u.Input < n:
-				u.Input = r.source(u.Input)
-			default:
-				u.Input = u.Input - n + resultBase
-			}
+			u.Input = r.input(u.Input, ground)
 		}
 	}
-	count := func(i *int64) {
-		if *i >= resultBase {
-			*i += int64(len(r.inputs)) - resultBase
+	for _, a := range f.Actions {
+		r.count(&a.Input)
+		r.count(&a.SecondaryInput)
+		for _, u := range names(a) {
+			r.count(&u.Input)
 		}
 	}
-	for i, a := range f.Actions {
-		a.Input = first
-		if i > 0 {
-			a.Input = int64(len(r.inputs)) + int64(i) - 1
-		}
-		count(&a.SecondaryInput)
-		for _, u := range names(a) {
-			count(&u.Input)
-		}
+}
+
+// input is the new number of an action's input: of the ground, of a source, or
+// of another action's result.
+func (r *regrounding) input(i int64, ground *pb.Input) int64 {
+	n := int64(len(r.old))
+	switch {
+	case i < 0:
+		return i
+	case i >= n:
+		return i - n + resultBase
+	case ground != nil && r.old[i] == ground:
+		return r.ground()
+	default:
+		return r.source(i)
+	}
+}
+
+// count numbers a result, when the number of the inputs is known.
+func (r *regrounding) count(i *int64) {
+	if *i >= resultBase {
+		*i += int64(len(r.inputs)) - resultBase
 	}
 }
 

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -32,11 +34,20 @@ type Facts struct {
 	// Lines are the lines of user databases by file and name, "" for a name
 	// that is not there.
 	Lines map[string]map[string]string
+	// Listed are the directories of which every entry is in Paths.
+	Listed map[string]bool
+	// Trees are instructions whose source was a directory.
+	Trees map[string]bool
 }
 
 // NewFacts makes facts about nothing.
 func NewFacts() Facts {
-	return Facts{Paths: map[string]Entry{}, Lines: map[string]map[string]string{}}
+	return Facts{
+		Paths:  map[string]Entry{},
+		Lines:  map[string]map[string]string{},
+		Listed: map[string]bool{},
+		Trees:  map[string]bool{},
+	}
 }
 
 // Add puts the other facts into these, over what they say.
@@ -44,6 +55,8 @@ func (f Facts) Add(other Facts) {
 	for p, e := range other.Paths {
 		f.Paths[p] = e
 	}
+	maps.Copy(f.Listed, other.Listed)
+	maps.Copy(f.Trees, other.Trees)
 	for file, lines := range other.Lines {
 		if f.Lines[file] == nil {
 			f.Lines[file] = map[string]string{}
@@ -62,6 +75,11 @@ func (f Facts) Differs(other Facts) string {
 			return p
 		}
 	}
+	for _, dir := range sortedKeys(f.Listed) {
+		if other.Listed[dir] && !slices.Equal(f.names(dir), other.names(dir)) {
+			return dir
+		}
+	}
 	for _, file := range sortedKeys(f.Lines) {
 		for _, name := range sortedKeys(f.Lines[file]) {
 			if o, ok := other.Lines[file][name]; ok && f.Lines[file][name] != o {
@@ -70,6 +88,17 @@ func (f Facts) Differs(other Facts) string {
 		}
 	}
 	return ""
+}
+
+// names are the names in a directory that was listed.
+func (f Facts) names(dir string) []string {
+	var out []string
+	for _, p := range sortedKeys(f.Paths) {
+		if path.Dir(p) == dir && f.Paths[p].Kind != Absent {
+			out = append(out, path.Base(p))
+		}
+	}
+	return out
 }
 
 // same compares what matters of an entry for its kind.
@@ -97,13 +126,15 @@ const (
 // ["d", mode, uid, gid], a symbolic link ["l", target], another file ["f"],
 // nothing ["-"].
 type document struct {
-	Paths map[string][]any             `json:"paths,omitempty"`
-	Lines map[string]map[string]string `json:"lines,omitempty"`
+	Paths  map[string][]any             `json:"paths,omitempty"`
+	Lines  map[string]map[string]string `json:"lines,omitempty"`
+	Listed []string                     `json:"listed,omitempty"`
+	Trees  []string                     `json:"trees,omitempty"`
 }
 
 // MarshalJSON writes the facts in their short form, in a fixed order.
 func (f Facts) MarshalJSON() ([]byte, error) {
-	doc := document{Paths: map[string][]any{}, Lines: f.Lines}
+	doc := document{Paths: map[string][]any{}, Lines: f.Lines, Listed: sortedKeys(f.Listed), Trees: sortedKeys(f.Trees)}
 	for p, e := range f.Paths {
 		switch e.Kind {
 		case Dir:
@@ -144,6 +175,15 @@ func (f *Facts) UnmarshalJSON(dt []byte) error {
 		if dir := path.Dir(p); dir != "/" && read.Paths[dir].Kind != Dir {
 			return fmt.Errorf("a fact about %q: its parent is no directory", p)
 		}
+	}
+	for _, dir := range doc.Listed {
+		if read.Paths[dir].Kind != Dir {
+			return fmt.Errorf("a list of %q, which is no directory", dir)
+		}
+		read.Listed[dir] = true
+	}
+	for _, instruction := range doc.Trees {
+		read.Trees[instruction] = true
 	}
 	for file, lines := range doc.Lines {
 		for name, line := range lines {

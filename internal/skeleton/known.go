@@ -57,6 +57,26 @@ func (k Known) Lstat(_ context.Context, name string) (Entry, Evidence, error) {
 	return Entry{}, 0, ErrUnknown
 }
 
+// List implements Head.
+func (k Known) List(_ context.Context, dir string) ([]string, Evidence, error) {
+	switch {
+	case k.Proved.Listed[dir]:
+		return k.Proved.names(dir), Proved, nil
+	case k.Repeated.Listed[dir]:
+		return k.Repeated.names(dir), Inherited, nil
+	case k.Inherited.Listed[dir] && !Moves(dir):
+		return k.Inherited.names(dir), Inherited, nil
+	default:
+		return nil, 0, ErrUnknown
+	}
+}
+
+// Tree says whether the source of an instruction is known to have been a
+// directory.
+func (k Known) Tree(instruction string) bool {
+	return k.Proved.Trees[instruction] || k.Repeated.Trees[instruction] || k.Inherited.Trees[instruction]
+}
+
 // Line implements Head.
 func (k Known) Line(_ context.Context, file, name string) (string, Evidence, error) {
 	if l, ok := k.Proved.Lines[file][name]; ok {

@@ -45,6 +45,9 @@ type Head interface {
 	// Lstat says what stands at a path of which the parents are directories,
 	// and by what evidence. ErrUnknown says that it is not known.
 	Lstat(ctx context.Context, name string) (Entry, Evidence, error)
+	// List returns the names in a directory, by what evidence. The path has no
+	// symbolic link in it.
+	List(ctx context.Context, dir string) ([]string, Evidence, error)
 	// Line returns the line about a name in a user database (a file of the
 	// format of passwd(5) or group(5)), "" when there is none. The path has no
 	// symbolic link in it.
@@ -75,6 +78,47 @@ func (s *Survey) TakeEvidence() Evidence {
 	s.evidence = Proved
 	return e
 }
+
+// Complete looks at everything below a directory, so that whatever is copied
+// there finds what the head has. It is false, and nothing is looked at, when
+// there are more entries than the limit.
+func (s *Survey) Complete(ctx context.Context, dir string, limit int) (bool, error) {
+	seen := NewFacts()
+	weakest := Proved
+	for todo := []string{dir}; len(todo) > 0; todo = todo[1:] {
+		at := todo[0]
+		names, evidence, err := s.head.List(ctx, at)
+		if err != nil {
+			return false, fmt.Errorf("listing %s of the base: %w", at, err)
+		}
+		weakest = max(weakest, evidence)
+		seen.Listed[at] = true
+		for _, name := range names {
+			p := path.Join(at, name)
+			e, evidence, err := s.head.Lstat(ctx, p)
+			if err != nil {
+				return false, fmt.Errorf("looking at %s of the base: %w", p, err)
+			}
+			if weakest = max(weakest, evidence); e.Kind == Dir {
+				todo = append(todo, p)
+			}
+			if e.Kind == Dir && e.Xattrs {
+				return false, &Unfit{Path: p, Reason: "has extended attributes"}
+			}
+			seen.Paths[p] = e
+		}
+		if len(seen.Paths) > limit {
+			return false, nil
+		}
+	}
+	s.note(weakest)
+	s.facts.Add(seen)
+	return true, nil
+}
+
+// NoteTree remembers that the source of an instruction was a directory: a hint,
+// not a fact, for nothing rests upon it.
+func (s *Survey) NoteTree(instruction string) { s.facts.Trees[instruction] = true }
 
 func (s *Survey) note(e Evidence) { s.evidence = max(s.evidence, e) }
 
