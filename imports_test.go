@@ -27,6 +27,8 @@ var heights = map[string]int{
 	"bake/...":                3,
 	"progress/...":            3,
 	"internal/clientfrontend": 3,
+	"internal/memory":         3,
+	"internal/registry":       3,
 	"commands/...":            4,
 	"plugin/...":              5,
 	"cmd/...":                 6,
