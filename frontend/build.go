@@ -7,6 +7,7 @@ package frontend
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -91,7 +92,7 @@ func frontendInputs(ctx context.Context, c gateway.Client) (map[string]*pb.Defin
 // frontend's word for the whole image and stays as it is.
 func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptions, stock *gateway.Result) (*gateway.Result, error) {
 	if reason := unable(c); reason != "" {
-		return withReport(stock, Report{Platforms: []PlatformReport{{Mode: o.mode, Reason: reason}}})
+		return withReport(stock, Report{Platforms: []PlatformReport{{Platform: onlyPlatform(c), Mode: o.mode, Reason: reason}}})
 	}
 	refs, err := platformRefs(stock)
 	if err != nil {
@@ -144,6 +145,17 @@ func platformRefs(res *gateway.Result) ([]platformRef, error) {
 		}
 	}
 	return refs, nil
+}
+
+// onlyPlatform is the platform that was asked for, when it is one. The result
+// does not name it then, but on a builder of several nodes it is only what this
+// node was asked for.
+func onlyPlatform(c gateway.Client) string {
+	platform := c.BuildOpts().Opts["platform"]
+	if strings.Contains(platform, ",") {
+		return ""
+	}
+	return platform
 }
 
 func withReport(res *gateway.Result, report Report) (*gateway.Result, error) {

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -30,7 +31,7 @@ type linkOptions struct {
 // link splits one state into head and tail, and builds as much of the tail as
 // is exact on a skeleton of the head.
 func link(ctx context.Context, c gateway.Client, o linkOptions, r platformRef) (*linking, error) {
-	l := &linking{platformRef: r, report: PlatformReport{Platform: r.id, Mode: o.mode}}
+	l := &linking{platformRef: r, report: PlatformReport{Platform: cmp.Or(r.id, onlyPlatform(c)), Mode: o.mode}}
 	graph, err := graphOf(ctx, r.ref)
 	if err != nil {
 		return nil, err

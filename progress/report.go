@@ -46,16 +46,19 @@ func (r *Report) Take(response map[string]string) {
 func (r *Report) Print(w io.Writer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// On a builder of several nodes, each node has a report of its own.
+	var platforms []frontend.PlatformReport
 	for _, b := range r.builds {
-		for _, p := range b.Platforms {
-			printPlatform(w, p, len(b.Platforms) > 1)
-		}
+		platforms = append(platforms, b.Platforms...)
+	}
+	for _, p := range platforms {
+		printPlatform(w, p, len(platforms) > 1)
 	}
 }
 
 func printPlatform(w io.Writer, p frontend.PlatformReport, many bool) {
 	prefix := "relink"
-	if many {
+	if many && p.Platform != "" {
 		prefix += " " + p.Platform
 	}
 	if p.Reason != "" {
