@@ -42,7 +42,7 @@ func (r *Reader) Manifest(ctx context.Context, ref, platform string) (ocispecs.M
 		r.read[ref+" "+platform] = m
 	}
 	r.mu.Unlock()
-	m.once.Do(func() { m.Manifest, m.err = r.manifest(ctx, ref, platform) })
+	m.once.Do(func() { m.Manifest, m.err = r.manifest(quiet(ctx), ref, platform) })
 	return m.Manifest, m.err
 }
 
