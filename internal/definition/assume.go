@@ -52,6 +52,11 @@ func (s Step) AssumeFiles(is func(i int) bool) Step {
 	}
 	op := proto.Clone(s.op).(*pb.Op)
 	op.GetFile().Actions = actions
+	for i, in := range s.op.Inputs {
+		if in == s.in {
+			s.in = op.Inputs[i]
+		}
+	}
 	s.op = op
 	return s
 }

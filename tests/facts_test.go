@@ -1,0 +1,317 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/docker-relink/relink/tests/bed"
+)
+
+// machine is a user's machine with a builder of its own: nothing that another
+// machine knows or has built is there.
+type machine struct {
+	bed *bed.Bed
+	env []string
+	dir string // the BuildX configuration, which has the facts
+}
+
+func newMachine(t *testing.T, b *bed.Bed) *machine {
+	t.Helper()
+	m := &machine{bed: b, dir: t.TempDir()}
+	m.env = []string{"BUILDX_CONFIG=" + m.dir}
+	m.newBuilder(t)
+	return m
+}
+
+// newBuilder gives the machine a builder without state; what the machine itself
+// knows stays.
+func (m *machine) newBuilder(t *testing.T) {
+	t.Helper()
+	builder := m.bed.NewBuilder(t)
+	m.bed.Docker(t, "", m.env, "buildx", "create", "--use", "--name", builder.Name, "--driver", "remote", builder.Address).MustSucceed(t)
+}
+
+func (m *machine) build(t *testing.T, plugin, dir, ref string, args ...string) bed.Result {
+	t.Helper()
+	args = append([]string{plugin, "build", "--push", "-t", ref, "--cache-to", "type=inline"}, args...)
+	return m.bed.Docker(t, dir, m.env, append(args, ".")...)
+}
+
+// factBase pushes a base: one that looks like a distribution's, with more files.
+func factBase(t *testing.T, b *bed.Bed, ref string, more ...bed.File) bed.Image {
+	t.Helper()
+	files := append([]bed.File{
+		bed.Dir("usr", 0o755), bed.Dir("usr/bin", 0o755), bed.Link("bin", "usr/bin"),
+		bed.Dir("usr/local", 0o755), bed.Dir("usr/local/bin", 0o2775).OwnedBy(0, 50),
+		bed.Dir("usr/local/share", 0o755), bed.Text("usr/local/share/base", "base\n"),
+		bed.Dir("etc", 0o755), bed.Text("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n"),
+		bed.Text("usr/bin/large", strings.Repeat(ref, 1000)),
+	}, more...)
+	image, err := bed.NewImage(func(c *v1.ConfigFile) { c.Config.Env = []string{"PATH=/usr/bin"} }, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Push(t, ref, image)
+	return b.Image(t, ref, "")
+}
+
+// factContext is an application with a stage that is built, and copies of every
+// kind onto the base.
+func factContext(t *testing.T, b *bed.Bed, base, tail string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), slug(t.Name()))
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("conf", "conf\n"), bed.Dir("etc", 0o755), bed.Text("etc/app.conf", "app\n"),
+		bed.Text("Dockerfile", fmt.Sprintf(`FROM %s AS build
+RUN mkdir -p /out/share/app && echo app > /out/app && echo doc > /out/share/app/doc
+FROM %s
+%s`, b.Base(t, "busybox"), base, tail)))
+	return dir
+}
+
+const factTail = `WORKDIR /srv/app
+COPY --from=build /out/app /usr/local/bin/
+COPY --from=build /out/share/ /usr/local/share/
+COPY --chown=app etc/ /etc/
+COPY conf .
+ENTRYPOINT ["app"]
+`
+
+// wantEvidence wants every line of the report to have the evidence.
+func wantEvidence(t *testing.T, r bed.Result, evidence string) {
+	t.Helper()
+	r.MustSucceed(t)
+	n := 0
+	for line := range strings.Lines(r.Stderr) {
+		if strings.HasPrefix(line, "relink: line ") {
+			if n++; !strings.Contains(line, evidence) {
+				t.Errorf("the report says %q, want %q", strings.TrimSpace(line), evidence)
+			}
+		}
+	}
+	if n == 0 {
+		t.Errorf("nothing was reported:\n%s", r.Stderr)
+	}
+}
+
+// wantNothingPulled wants no layer of the images to have been downloaded.
+func wantNothingPulled(t *testing.T, b *bed.Bed, mark bed.Mark, images ...bed.Image) {
+	t.Helper()
+	for _, image := range images {
+		if got := b.Registry.Since(t, mark).BlobDownloads().Of(image.Layers()...); len(got) > 0 {
+			t.Errorf("%d layers were pulled: %+v", len(got), got)
+		}
+	}
+}
+
+// wantNoRun wants no command to have been run in the build.
+func wantNoRun(t *testing.T, r bed.Result) {
+	t.Helper()
+	for line := range strings.Lines(r.Stderr) {
+		_, name, _ := strings.Cut(line, " [build ")
+		if !strings.Contains(name, "] RUN ") {
+			continue
+		}
+		number, _, _ := strings.Cut(line, " ")
+		if !strings.Contains(r.Stderr, number+" CACHED") {
+			t.Errorf("a stage was built again:\n%s", r.Stderr)
+		}
+		return
+	}
+}
+
+// wantStock wants the image to be what stock buildx builds now.
+func wantStock(t *testing.T, m *machine, dir, ref string) {
+	t.Helper()
+	stock := ref + "-stock"
+	began := time.Now().Add(-time.Minute)
+	m.build(t, "buildx", dir, stock).MustSucceed(t)
+	compareImages(t, m.bed, stock, ref, began)
+}
+
+func TestDayTwo(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	base := b.Registry.Ref("daytwo/base:1")
+	app := b.Registry.Ref("daytwo/app:1")
+	first := factBase(t, b, base)
+	dir := factContext(t, b, base, factTail)
+
+	m := newMachine(t, b)
+	wantEvidence(t, m.build(t, "relink", dir, app), "(read now)")
+	wantStock(t, m, dir, app)
+	appImage := b.Image(t, app, "")
+
+	t.Run("the same base on a stateless builder", func(t *testing.T) {
+		m.newBuilder(t)
+		mark := b.Registry.Mark(t)
+		r := m.build(t, "relink", dir, app+"b", "--cache-from", app)
+		wantEvidence(t, r, "(proved, remembered here)")
+		wantNoRun(t, r)
+		wantNothingPulled(t, b, mark, first, appImage)
+		if got, want := b.Image(t, app+"b", "").Layers(), appImage.Layers(); !slices.Equal(got, want) {
+			t.Errorf("layers %q, want %q", got, want)
+		}
+	})
+
+	second := factBase(t, b, base, bed.Text("etc/day", "two\n"))
+
+	t.Run("a new base with what the machine remembers", func(t *testing.T) {
+		m.newBuilder(t)
+		mark := b.Registry.Mark(t)
+		r := m.build(t, "relink", dir, app+"c", "--cache-from", app)
+		wantEvidence(t, r, "(inherited, remembered here)")
+		wantNoRun(t, r)
+		wantNothingPulled(t, b, mark, first, second, appImage)
+		wantStock(t, m, dir, app+"c")
+	})
+
+	t.Run("a new base with nothing but the image", func(t *testing.T) {
+		fresh := newMachine(t, b)
+		mark := b.Registry.Mark(t)
+		r := fresh.build(t, "relink", dir, app+"d", "--cache-from", app)
+		wantEvidence(t, r, "(inherited, carried by "+app+")")
+		wantNoRun(t, r)
+		wantNothingPulled(t, b, mark, first, second, appImage)
+		wantStock(t, fresh, dir, app+"d")
+	})
+
+	t.Run("the tag that is replaced", func(t *testing.T) {
+		fresh := newMachine(t, b)
+		mark := b.Registry.Mark(t)
+		wantEvidence(t, fresh.build(t, "relink", dir, app+"d"), "carried by")
+		wantNothingPulled(t, b, mark, first, second)
+	})
+
+	t.Run("strict reads", func(t *testing.T) {
+		fresh := newMachine(t, b)
+		wantEvidence(t, fresh.build(t, "relink", dir, app+"e", "--cache-from", app, "--link=strict"), "(read now)")
+		wantEvidence(t, fresh.build(t, "relink", dir, app+"e", "--link=strict"), "(proved, remembered here)")
+	})
+
+	t.Run("verify reads", func(t *testing.T) {
+		fresh := newMachine(t, b)
+		r := fresh.build(t, "relink", dir, app+"f", "--cache-from", app, "--verify")
+		wantEvidence(t, r, "(read now)")
+	})
+
+	t.Run("annotations that the user sets or declines", func(t *testing.T) {
+		key := "org.opencontainers.image.base.name"
+		fresh := newMachine(t, b)
+		annotations := func(args ...string) map[string]string {
+			fresh.build(t, "relink", dir, app+"g", args...).MustSucceed(t)
+			return b.Image(t, app+"g", "").Manifest.Annotations
+		}
+		if got := annotations()[key]; got != base {
+			t.Errorf("%s is %q, want %q", key, got, base)
+		}
+		if got := annotations("--annotation", "manifest:"+key+"=mine")[key]; got != "mine" {
+			t.Errorf("%s is %q, want the user's", key, got)
+		}
+		if got := annotations("--build-arg", "RELINK_ANNOTATE=false"); len(got) != 0 {
+			t.Errorf("annotations that were declined: %v", got)
+		}
+	})
+}
+
+func TestFactsAreRead(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	base := b.Registry.Ref("reads/base:1")
+	app := b.Registry.Ref("reads/app:1")
+	factBase(t, b, base)
+	dir := factContext(t, b, base, factTail+"COPY conf /bin/conf\n")
+	m := newMachine(t, b)
+	wantEvidence(t, m.build(t, "relink", dir, app), "(read now)")
+
+	t.Run("where distributions move paths", func(t *testing.T) {
+		factBase(t, b, base, bed.Text("etc/day", "two\n"))
+		wantEvidence(t, m.build(t, "relink", dir, app), "(read now)")
+	})
+	t.Run("of another repository", func(t *testing.T) {
+		other := b.Registry.Ref("reads/other:1")
+		factBase(t, b, other, bed.Text("etc/day", "three\n"))
+		dir := factContext(t, b, other, factTail)
+		wantEvidence(t, m.build(t, "relink", dir, app, "--cache-from", app), "(read now)")
+	})
+	t.Run("when what was remembered is damaged", func(t *testing.T) {
+		files, err := filepath.Glob(filepath.Join(m.dir, "relink", "facts", "*.json"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no facts were written: %v", err)
+		}
+		for _, f := range files {
+			if err := os.WriteFile(f, []byte("{"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fresh := b.Registry.Ref("reads/fresh:1")
+		wantEvidence(t, m.build(t, "relink", dir, fresh), "(read now)")
+		wantEvidence(t, m.build(t, "relink", dir, b.Registry.Ref("reads/fresh:2")), "(proved, remembered here)")
+	})
+}
+
+// A base that breaks what was inherited is caught by --verify, and nothing is
+// pushed.
+func TestVerifyFindsWrongFacts(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	base := b.Registry.Ref("verify/base:1")
+	app := b.Registry.Ref("verify/app:1")
+	factBase(t, b, base, bed.Dir("opt", 0o755), bed.Dir("opt/data", 0o700))
+	dir := factContext(t, b, base, "COPY conf /opt/data/\n")
+	m := newMachine(t, b)
+	m.build(t, "relink", dir, app).MustSucceed(t)
+	factBase(t, b, base, bed.Dir("opt", 0o755), bed.Dir("opt/data", 0o755))
+
+	r := m.build(t, "relink", dir, app+"b", "--verify")
+	if r.Code == 0 || !strings.Contains(r.Stderr, "/opt/data is not what an earlier base had there") {
+		t.Errorf("exit code %d:\n%s", r.Code, r.Stderr)
+	}
+	if b.Exists(t, app+"b") {
+		t.Error("an image was pushed")
+	}
+	wantEvidence(t, m.build(t, "relink", dir, app+"c"), "(proved, remembered here)")
+	wantStock(t, m, dir, app+"c")
+}
+
+// Facts from images are believed only as far as they are plain.
+func TestHostileFacts(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	base := b.Registry.Ref("hostile/base:1")
+	factBase(t, b, base)
+	dir := factContext(t, b, base, factTail)
+	key := "com.github.docker-relink.facts"
+	about := func(facts string) string {
+		return fmt.Sprintf(`{"v":1,"repository":%q,"digest":"sha256:0","platform":"linux/amd64","facts":%s}`,
+			strings.TrimSuffix(base, ":1"), facts)
+	}
+	for name, value := range map[string]string{
+		"damaged":     `{"v":1,`,
+		"too large":   about(`{"paths":{"/` + strings.Repeat("a", 20<<10) + `":["-"]}}`),
+		"climbing":    about(`{"paths":{"/a/../../etc":["-"]}}`),
+		"link out":    about(`{"paths":{"/srv":["l","/../../etc"]}}`),
+		"version":     `{"v":99,"digest":"sha256:0","platform":"linux/amd64","facts":{}}`,
+		"other shape": `[1,2,3]`,
+		"platform":    strings.Replace(about(`{}`), "linux/amd64", "linux/s390x", 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t, b)
+			liar := b.Registry.Ref("hostile/" + slug(name) + ":1")
+			m.bed.Docker(t, dir, m.env, "buildx", "build", "--push", "--provenance=false", "-t", liar,
+				"--annotation", "manifest:"+key+"="+value, ".").MustSucceed(t)
+			app := b.Registry.Ref("hostile/" + slug(name) + ":2")
+			r := m.build(t, "relink", dir, app, "--cache-from", liar)
+			wantEvidence(t, r, "(read now)")
+			if !strings.Contains(r.Stderr, "the facts that "+liar+" carries are ignored") {
+				t.Errorf("the report does not say that facts were ignored:\n%s", r.Stderr)
+			}
+		})
+	}
+}
