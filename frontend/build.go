@@ -35,7 +35,16 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err != nil {
 		return nil, err
 	}
-	stock, err := f.solve(ctx, c, opts)
+	ranges, err := f.findRanges(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var stock *gateway.Result
+	if ranges != nil {
+		stock, err = ranges.solve(ctx)
+	} else {
+		stock, err = f.solve(ctx, c, opts)
+	}
 	if err != nil {
 		return nil, err
 	}

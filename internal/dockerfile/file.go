@@ -36,8 +36,6 @@ type Range struct {
 	Name string
 	// Line is the first line that has the range.
 	Line int
-	// Platform says that it stands in a FROM with --platform.
-	Platform bool
 
 	from bool
 	flag string // the --platform flag, as it is written
@@ -147,7 +145,7 @@ func (f *File) scanFrom(i int, node *parser.Node) error {
 	r := &Range{Expression: e, Line: node.StartLine, from: true, at: len(f.stages)}
 	for _, fl := range node.Flags {
 		if strings.HasPrefix(fl, "--platform=") {
-			r.Platform, r.flag = true, fl
+			r.flag = fl
 		}
 	}
 	f.Ranges = append(f.Ranges, r)

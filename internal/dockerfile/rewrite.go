@@ -11,15 +11,9 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 )
 
-// platformSuffix is appended to the name of a range in a FROM with --platform
-// when there are several platforms to build: what the range is depends on the
-// platform that is built as well, of which the name of a build context would
-// not tell.
-const platformSuffix = ".${TARGETPLATFORM}"
-
 // Rewritten is the text with every range's name in its place, line by line the
-// same. perPlatform says that it is read for several platforms.
-func (f *File) Rewritten(perPlatform bool) ([]byte, error) {
+// same.
+func (f *File) Rewritten() ([]byte, error) {
 	type edit struct {
 		span
 		text string
@@ -29,7 +23,7 @@ func (f *File) Rewritten(perPlatform bool) ([]byte, error) {
 		for i, s := range u.remove {
 			e := edit{span: s}
 			if i == 0 {
-				e.text = u.r.written(perPlatform)
+				e.text = u.r.Name
 			}
 			edits = append(edits, e)
 		}
@@ -43,32 +37,12 @@ func (f *File) Rewritten(perPlatform bool) ([]byte, error) {
 		at = e.end
 	}
 	out.Write(f.Text[at:])
-	return out.Bytes(), f.check(out.Bytes(), perPlatform)
-}
-
-func (r *Range) written(perPlatform bool) string {
-	if perPlatform && r.Platform {
-		return r.Name + platformSuffix
-	}
-	return r.Name
-}
-
-// Context is the name of the build context by which the Dockerfile frontend
-// gets the range for a platform; platform is "" when only one is built.
-func (r *Range) Context(platform string) string {
-	switch {
-	case platform == "":
-		return r.Name
-	case r.Platform:
-		return r.Name + "." + platform
-	default:
-		return r.Name + "::" + platform
-	}
+	return out.Bytes(), f.check(out.Bytes())
 }
 
 // check holds the rewritten text to what it has to be: the same instructions at
 // the same lines, but for the ranges.
-func (f *File) check(text []byte, perPlatform bool) error {
+func (f *File) check(text []byte) error {
 	result, err := parser.Parse(bytes.NewReader(text))
 	if err != nil {
 		return fmt.Errorf("rewriting the ranges: %w", err)
@@ -84,7 +58,7 @@ func (f *File) check(text []byte, perPlatform bool) error {
 		}
 		if u.flag < 0 {
 			next := *n.Next
-			next.Value = u.r.written(perPlatform)
+			next.Value = u.r.Name
 			n.Next = &next
 			continue
 		}
@@ -155,8 +129,8 @@ func UpperPath(i int) string { return "/" + strconv.Itoa(i) + "/upper" }
 
 // WithSides appends the stages for the sides of the ranges. Each side is named
 // there as it can only be meant where the range stands.
-func (f *File) WithSides(perPlatform bool, ranges []*Range) (*Sides, error) {
-	text, err := f.Rewritten(perPlatform)
+func (f *File) WithSides(ranges []*Range) (*Sides, error) {
+	text, err := f.Rewritten()
 	if err != nil {
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func TestRewritten(t *testing.T) {
 			if f == nil {
 				t.Fatal("no ranges")
 			}
-			got, err := f.Rewritten(false)
+			got, err := f.Rewritten()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -101,25 +101,6 @@ func TestTakenNames(t *testing.T) {
 	}
 }
 
-func TestContext(t *testing.T) {
-	f, err := Parse([]byte("FROM --platform=$BUILDPLATFORM a..b\nCOPY --from=c..d / /\n"), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct{ platform, from, copy string }{
-		{"", "range.a--b", "range.c--d"},
-		{"linux/arm64", "range.a--b.linux/arm64", "range.c--d::linux/arm64"},
-	} {
-		if f, c := f.Ranges[0].Context(tt.platform), f.Ranges[1].Context(tt.platform); f != tt.from || c != tt.copy {
-			t.Errorf("%q: %q %q", tt.platform, f, c)
-		}
-	}
-	got, err := f.Rewritten(true)
-	if want := "FROM --platform=$BUILDPLATFORM range.a--b.${TARGETPLATFORM}\nCOPY --from=range.c--d / /\n"; err != nil || string(got) != want {
-		t.Errorf("%q %v", got, err)
-	}
-}
-
 func TestWithSides(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"images", "FROM a..b", "FROM scratch AS relink.sides\nCOPY --from=docker.io/library/a / /0/lower\nCOPY --from=docker.io/library/b / /0/upper\n"},
@@ -138,7 +119,7 @@ func TestWithSides(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err := f.WithSides(false, f.Ranges)
+			s, err := f.WithSides(f.Ranges)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -183,22 +164,20 @@ func FuzzRewrite(f *testing.F) {
 			}
 			return
 		}
-		for _, perPlatform := range []bool{false, true} {
-			got, err := file.Rewritten(perPlatform)
-			if err != nil {
-				continue
-			}
-			if n, want := bytes.Count(got, []byte("\n")), bytes.Count(text, []byte("\n")); n != want {
-				t.Fatalf("%q has %d lines, %q %d", got, n, text, want)
-			}
-			if again, err := Parse(got, nil); again != nil || err != nil {
-				t.Fatalf("%q still has ranges (%v)", got, err)
-			}
-			s, err := file.WithSides(perPlatform, file.Ranges)
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkSides(t, file, s)
+		got, err := file.Rewritten()
+		if err != nil {
+			return
 		}
+		if n, want := bytes.Count(got, []byte("\n")), bytes.Count(text, []byte("\n")); n != want {
+			t.Fatalf("%q has %d lines, %q %d", got, n, text, want)
+		}
+		if again, err := Parse(got, nil); again != nil || err != nil {
+			t.Fatalf("%q still has ranges (%v)", got, err)
+		}
+		s, err := file.WithSides(file.Ranges)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkSides(t, file, s)
 	})
 }

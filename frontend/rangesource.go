@@ -1,0 +1,201 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/dockerui"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	solvererrdefs "github.com/moby/buildkit/solver/errdefs"
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/docker-relink/relink/internal/dockerfile"
+)
+
+// dockerfileSource is the user's Dockerfile, read as the Dockerfile frontend reads it.
+type dockerfileSource struct {
+	*dockerui.Source
+	ui *dockerui.Client
+}
+
+// readDockerfile reads the Dockerfile of a request, nil when that fails: the
+// Dockerfile frontend will say so itself. The builder makes one transfer of
+// this and of the Dockerfile frontend's own reading, as they are the same
+// operation.
+func readDockerfile(ctx context.Context, c gateway.Client) *dockerfileSource {
+	ui, err := dockerui.NewClient(ownOpts{c})
+	if err != nil {
+		return nil
+	}
+	src, err := ui.ReadEntrypoint(ctx, "Dockerfile")
+	if err != nil {
+		return nil
+	}
+	return &dockerfileSource{Source: src, ui: ui}
+}
+
+// ownOpts gives dockerui options that it can change, which it does.
+type ownOpts struct{ gateway.Client }
+
+func (c ownOpts) BuildOpts() gateway.BuildOpts {
+	o := c.Client.BuildOpts()
+	o.Opts = maps.Clone(o.Opts)
+	return o
+}
+
+// error shows an error at lines of the user's Dockerfile.
+func (s *dockerfileSource) error(err error) error {
+	var at *dockerfile.Error
+	if !errors.As(err, &at) {
+		return err
+	}
+	return solvererrdefs.WithSource(err, &solvererrdefs.Source{
+		Info: &pb.SourceInfo{Data: s.Data, Filename: s.Filename, Language: s.Language, Definition: s.Definition.ToPB()},
+		Ranges: []*pb.Range{{
+			Start: &pb.Position{Line: int32(at.Start)},
+			End:   &pb.Position{Line: int32(at.End)},
+		}},
+	})
+}
+
+// ignoreFile is the ignore file that belongs to the Dockerfile, nil when there
+// is none.
+func (s *dockerfileSource) ignoreFile(ctx context.Context, c gateway.Client) ([]byte, error) {
+	ref, err := solveRef(ctx, c, s.Definition.ToPB())
+	if err != nil {
+		return nil, fmt.Errorf("reading the Dockerfile: %w", err)
+	}
+	dt, err := ref.ReadFile(ctx, gateway.ReadRequest{Filename: s.Filename + ".dockerignore"})
+	if err != nil {
+		// It is hard to tell from a file that is not there; the Dockerfile
+		// frontend does not tell them apart either.
+		return nil, nil //nolint:nilerr // see above
+	}
+	return dt, nil
+}
+
+// redirect makes options and inputs by which the Dockerfile frontend takes the
+// Dockerfile from an input. It does so only when the context is no URL, so such
+// a context becomes an input as well; its URL stays where provenance looks.
+func (s *dockerfileSource) redirect(ctx context.Context, opts map[string]string, inputs map[string]*pb.Definition) error {
+	delete(opts, "dockerfilekey")
+	opts["filename"] = s.Filename
+	key := "context"
+	if v, ok := opts["contextkey"]; ok {
+		key = v
+	}
+	url, ok := opts[key]
+	if !ok {
+		return nil
+	}
+	_, git, _ := dockerui.DetectGitContext(url, nil)
+	_, _, http := dockerui.DetectHTTPContext(url)
+	if !git && !http {
+		return nil
+	}
+	st, err := s.ui.MainContext(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the build context: %w", err)
+	}
+	if inputs["context"], err = marshal(ctx, *st); err != nil {
+		return err
+	}
+	for _, k := range []string{key, "contextkey", "contextsubdir"} {
+		delete(opts, k)
+	}
+	opts["input:context"] = url
+	return nil
+}
+
+// text is a definition of the Dockerfile with another text, with its ignore
+// file beside it.
+func (s *dockerfileSource) text(ctx context.Context, text, ignore []byte) (*pb.Definition, error) {
+	name := path.Clean("/" + s.Filename)
+	files := llb.Mkdir(path.Dir(name), 0o755, llb.WithParents(true)).Mkfile(name, 0o644, text)
+	if ignore != nil {
+		files = files.Mkfile(name+".dockerignore", 0o644, ignore)
+	}
+	return marshal(ctx, llb.Scratch().File(files, llb.WithCustomName("[relink] name the ranges of "+s.Filename)))
+}
+
+// restoreError shows the user's own text in an error of a build of another.
+func (r *ranges) restoreError(err error, text []byte, origin func(int) int) error {
+	for e := err; ; {
+		var at *solvererrdefs.SourceError
+		if !errors.As(e, &at) {
+			return err
+		}
+		r.restoreInfo(at.Info, text)
+		restoreLines(at.Ranges, origin)
+		e = at.Unwrap()
+	}
+}
+
+// restoreInfo puts the user's own text in the place of the one that was built.
+func (r *ranges) restoreInfo(info *pb.SourceInfo, text []byte) bool {
+	if info == nil || string(info.Data) != string(text) {
+		return false
+	}
+	info.Data, info.Definition = r.source.Data, r.source.Definition.ToPB()
+	return true
+}
+
+func restoreLines(ranges []*pb.Range, origin func(int) int) {
+	if origin == nil {
+		return
+	}
+	for _, rg := range ranges {
+		for _, p := range []*pb.Position{rg.Start, rg.End} {
+			if p != nil {
+				p.Line = int32(origin(int(p.Line)))
+			}
+		}
+	}
+}
+
+// restoreSource does for a definition what restoreError does for an error, and
+// makes the Dockerfile the first of its source files. The others go unless they
+// are to be kept: what the definition becomes a part of has no text of them.
+func (r *ranges) restoreSource(def *pb.Definition, text []byte, origin func(int) int, keep bool) {
+	src := def.GetSource()
+	own := slices.IndexFunc(src.GetInfos(), func(info *pb.SourceInfo) bool { return r.restoreInfo(info, text) })
+	if own < 0 {
+		def.Source = nil
+		return
+	}
+	infos, index := []*pb.SourceInfo{src.Infos[own]}, map[int32]int32{int32(own): 0}
+	for i, info := range src.Infos {
+		if i != own && keep {
+			index[int32(i)] = int32(len(infos))
+			infos = append(infos, info)
+		}
+	}
+	src.Infos = infos
+	for _, locs := range src.Locations {
+		locs.Locations = slices.DeleteFunc(locs.Locations, func(l *pb.Location) bool {
+			to, ok := index[l.SourceIndex]
+			if l.SourceIndex == int32(own) {
+				restoreLines(l.Ranges, origin)
+			}
+			l.SourceIndex = to
+			return !ok
+		})
+	}
+}
+
+// withoutSBOM are the options for a build that is only looked at.
+func withoutSBOM(opts map[string]string) map[string]string {
+	out := maps.Clone(opts)
+	for k := range out {
+		if strings.HasPrefix(k, "attest:") {
+			delete(out, k)
+		}
+	}
+	return out
+}
