@@ -163,7 +163,8 @@ func restoreLines(ranges []*pb.Range, origin func(int) int) {
 // makes the Dockerfile the first of its source files. The others go unless they
 // are to be kept: what the definition becomes a part of has no text of them.
 func (r *ranges) restoreSource(def *pb.Definition, text []byte, origin func(int) int, keep bool) {
-	src := def.GetSource()
+	src := def.GetSource().CloneVT() // graphs share theirs
+	def.Source = src
 	own := slices.IndexFunc(src.GetInfos(), func(info *pb.SourceInfo) bool { return r.restoreInfo(info, text) })
 	if own < 0 {
 		def.Source = nil
