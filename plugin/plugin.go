@@ -46,6 +46,7 @@ import (
 // Main runs the program and returns its exit code.
 func Main() int {
 	stack.SetVersionInfo(version.Version, version.Revision)
+	setUpTracing()
 	dockerCli, err := command.NewDockerCli()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
