@@ -13,14 +13,49 @@ import (
 // the one that relink makes from the same input, by the project's law: every
 // entry of the tree, the config and the history are equal. Times of
 // directories, of the history and of the image itself may differ, and so may
-// times that both took from the clock.
+// times that both took from the clock; annotations of its own are relink's.
 func Compare(stock, relink Image) []string {
 	var diffs []string
 	diffs = append(diffs, compareTrees(stock, relink)...)
 	diffs = append(diffs, compareConfigs(stock.RawConfig, relink.RawConfig)...)
 	diffs = append(diffs, checkLayers(relink)...)
-	if !maps.Equal(stock.Manifest.Annotations, relink.Manifest.Annotations) {
-		diffs = append(diffs, fmt.Sprintf("annotations: %v, want %v", relink.Manifest.Annotations, stock.Manifest.Annotations))
+	return append(diffs, compareAnnotations(stock.Manifest.Annotations, relink.Manifest.Annotations)...)
+}
+
+// ours tells the annotations that relink adds, which say of an image what its
+// base is and what is known of it.
+func ours(annotation string) bool {
+	return strings.HasPrefix(annotation, "com.github.docker-relink.") ||
+		strings.HasPrefix(annotation, "org.opencontainers.image.base.")
+}
+
+func compareAnnotations(stock, relink map[string]string) []string {
+	kept := maps.Clone(relink)
+	maps.DeleteFunc(kept, func(name, _ string) bool {
+		_, wanted := stock[name]
+		return ours(name) && !wanted
+	})
+	if maps.Equal(stock, kept) {
+		return nil
+	}
+	return []string{fmt.Sprintf("annotations: %v, want %v", kept, stock)}
+}
+
+// CompareLayers gives the layers of relink's image that carry files which the
+// same layer of stock's does not. Such an image may have the right tree and
+// still not be worth its name: its layers repeat what its base has.
+func CompareLayers(stock, relink Image) []string {
+	var diffs []string
+	for i := range min(len(stock.LayerPaths), len(relink.LayerPaths)) {
+		var extra []string
+		for _, path := range relink.LayerPaths[i] {
+			if _, found := slices.BinarySearch(stock.LayerPaths[i], path); !found {
+				extra = append(extra, path)
+			}
+		}
+		if len(extra) > 0 {
+			diffs = append(diffs, fmt.Sprintf("layer %d: %d files that stock's has not, first %s", i, len(extra), extra[0]))
+		}
 	}
 	return diffs
 }
@@ -92,8 +127,9 @@ func compareConfigs(stock, relink []byte) []string {
 }
 
 // comparableConfig parses a config and leaves out what differs between two
-// builds of the same image: times, and the DiffIDs, which hold the times of
-// directories and for which the trees are compared.
+// builds of the same image: times, the DiffIDs, which hold the times of
+// directories and for which the trees are compared, and the inline cache, which
+// tells how the image was built.
 func comparableConfig(raw []byte) (map[string]any, error) {
 	var config map[string]any
 	if err := json.Unmarshal(raw, &config); err != nil {
@@ -101,6 +137,7 @@ func comparableConfig(raw []byte) (map[string]any, error) {
 	}
 	delete(config, "created")
 	delete(config, "rootfs")
+	delete(config, "moby.buildkit.cache.v0")
 	history, _ := config["history"].([]any)
 	for _, entry := range history {
 		if entry, ok := entry.(map[string]any); ok {

@@ -135,3 +135,30 @@ func TestCompareToleratesTimesFromTheClock(t *testing.T) {
 	expectOnly(t, Compare(made(time.Second), made(time.Hour)), "")
 	expectOnly(t, Compare(made(time.Second), made(-time.Second)), "/made: time")
 }
+
+func TestCompareAnnotations(t *testing.T) {
+	cases := []struct {
+		name          string
+		stock, relink map[string]string
+		want          string
+	}{
+		{"equal", map[string]string{"a": "b"}, map[string]string{"a": "b"}, ""},
+		{"relink's own", nil, map[string]string{"com.github.docker-relink.x": "y", "org.opencontainers.image.base.name": "z"}, ""},
+		{"missing", map[string]string{"a": "b"}, nil, "annotations"},
+		{"added", nil, map[string]string{"a": "b"}, "annotations"},
+		{"base that the user named", map[string]string{"org.opencontainers.image.base.name": "x"}, map[string]string{"org.opencontainers.image.base.name": "y"}, "annotations"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			stock, relink := sample(t, nil), sample(t, nil)
+			stock.Manifest.Annotations, relink.Manifest.Annotations = c.stock, c.relink
+			expectOnly(t, Compare(stock, relink), c.want)
+		})
+	}
+}
+
+func TestCompareLayers(t *testing.T) {
+	stock := sample(t, nil, Text("new", "x"))
+	expectOnly(t, CompareLayers(stock, sample(t, nil, Dir("dir", 0o755), Text("new", "y"))), "")
+	expectOnly(t, CompareLayers(stock, sample(t, nil, Text("new", "x"), Text("noted", "x"))), "layer 1: 1 files that stock's has not, first /noted")
+}

@@ -1,6 +1,7 @@
 package bed
 
 import (
+	"archive/tar"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +23,8 @@ type Image struct {
 	Platform    string
 	Tree        Tree
 	Anomalies   []string
+	// LayerPaths has the paths of each layer's entries, directories left out.
+	LayerPaths [][]string
 	// Config is the config file, and RawConfig its text, which has what Config
 	// has no field for.
 	Config    *v1.ConfigFile
@@ -147,24 +150,31 @@ func readImage(image v1.Image) (out Image, err error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("reading the layers: %w", err)
 	}
-	if out.Tree, out.Anomalies, err = flattenImage(layers); err != nil {
-		return Image{}, err
-	}
-	return out, nil
-}
-
-func flattenImage(layers []v1.Layer) (Tree, []string, error) {
 	var parsed [][]layerEntry
 	for _, layer := range layers {
 		entries, err := knownLayers.read(layer)
 		if err != nil {
-			return nil, nil, fmt.Errorf("reading a layer: %w", err)
+			return Image{}, fmt.Errorf("reading a layer: %w", err)
 		}
 		parsed = append(parsed, entries)
+		out.LayerPaths = append(out.LayerPaths, leaves(entries))
 	}
-	tree, anomalies, err := flatten(parsed...)
-	slices.Sort(anomalies)
-	return tree, anomalies, err
+	if out.Tree, out.Anomalies, err = flatten(parsed...); err != nil {
+		return Image{}, err
+	}
+	slices.Sort(out.Anomalies)
+	return out, nil
+}
+
+func leaves(entries []layerEntry) []string {
+	var paths []string
+	for _, entry := range entries {
+		if entry.header.Typeflag != tar.TypeDir {
+			paths = append(paths, entry.path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
 }
 
 // layerCache keeps what was read of layers: most images of a test run have the
