@@ -10,18 +10,32 @@ REVISION ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X $(MODULE)/internal/version.Version=$(VERSION) -X $(MODULE)/internal/version.Revision=$(REVISION)
 PLUGINS  := $(or $(DOCKER_CONFIG),$(HOME)/.docker)/cli-plugins
 
+# The frontend image; FRONTEND_FLAGS may push it (--push) or load it (--load).
+FRONTEND_IMAGE     ?= relink-frontend:$(VERSION)
+FRONTEND_PLATFORMS ?= linux/$(shell go env GOARCH)
+FRONTEND_FLAGS     ?= --load
+
 # Builds wait for disks and the network more than for the processor.
 PARALLEL     ?= 4
 TEST_TIMEOUT ?= 20m
 TEST_FLAGS   ?=
 
-.PHONY: help build install setup tools engine bases test test-unit test-integration lint fmt docs demo bench clean
+.PHONY: help build frontend-image install setup tools engine bases test test-unit test-integration lint fmt docs demo bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 build: ## build bin/docker-relink
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-relink ./cmd/docker-relink
+
+frontend-image: ## build the frontend image (FRONTEND_IMAGE, FRONTEND_PLATFORMS, FRONTEND_FLAGS)
+	for platform in $(FRONTEND_PLATFORMS); do \
+		IFS=/ read -r os arch variant <<<"$$platform"; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch go build -trimpath -ldflags "$(LDFLAGS)" \
+			-o "bin/frontend/$$os/$$arch/relink-frontend" ./cmd/relink-frontend; \
+	done
+	docker buildx build $(FRONTEND_FLAGS) --platform "$$(tr ' ' , <<<"$(strip $(FRONTEND_PLATFORMS))")" \
+		-t $(FRONTEND_IMAGE) -f cmd/relink-frontend/Dockerfile bin/frontend
 
 install: build ## put the plugin where the Docker CLI finds it
 	mkdir -p "$(PLUGINS)"
