@@ -100,7 +100,13 @@ func (p *plan) makes(ctx context.Context, s *step, real, how string) error {
 }
 
 // lookExtra notes the destinations of a COPY --link, which looks at nothing.
+// Layers that no copy makes, as those of a range, may be anywhere.
 func (p *plan) lookExtra(s *step, in *pb.Input) {
+	if p.graph.Op(in).GetFile() == nil {
+		s.touched.trees = append(s.touched.trees, "/")
+		s.Destinations = append(s.Destinations, "/")
+		return
+	}
 	for _, a := range p.graph.Op(in).GetFile().GetActions() {
 		if cp := a.GetCopy(); cp != nil {
 			s.touched.trees = append(s.touched.trees, path.Clean("/"+cp.Dest))
