@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,7 +47,7 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 		if err := options.apply(cmd.Flags()); err != nil {
 			return err
 		}
-		report := progress.NewReport()
+		report := &progress.Report{}
 		defer useFrontend(dockerCli, report)()
 		if err := runStock(cmd, args); err != nil {
 			return err
@@ -107,6 +108,7 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
 	manifests := registry.NewReader(imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)})
 	store := memory.Store{Dir: filepath.Join(confutil.NewConfig(dockerCli).Dir(), "relink", "facts")}
+	report.Size = manifests.Size
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{
@@ -114,7 +116,13 @@ func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
 				Memory:   &memory.Memory{Store: store, Manifests: manifests, Images: append(r.Caches, r.Images...)},
 				Reserved: func(key string) bool { return slices.Contains(r.Annotations, key) },
 			}
-			return f.Build
+			return func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+				res, err := f.Build(ctx, c)
+				if err == nil {
+					report.Planned(ctx, res.Metadata)
+				}
+				return res, err
+			}
 		},
 		Response: report.Take,
 	}
@@ -132,5 +140,5 @@ func silent(cmd *cobra.Command) bool {
 			mode = env
 		}
 	}
-	return strings.Contains("quiet none rawjson", mode)
+	return slices.Contains([]string{"quiet", "none", "rawjson"}, mode)
 }

@@ -171,7 +171,7 @@ func withReport(res *gateway.Result, report Report) (*gateway.Result, error) {
 	if report.Empty() {
 		return res, nil
 	}
-	dt, err := report.encode()
+	dt, err := report.Encode()
 	if err != nil {
 		return nil, err
 	}

@@ -45,11 +45,12 @@ func link(ctx context.Context, c gateway.Client, o linkOptions, r platformRef) (
 
 	p := newPlan(c, graph, head, steps)
 	p.base = baseOf(graph, head, r.id)
+	l.report.Platform = p.base.Platform
 	l.plan = p
 	if err := l.make(ctx, o); err != nil {
 		return nil, err
 	}
-	l.report.Instructions, l.report.Remarks = p.instructions(), p.remarks
+	l.report.Instructions, l.report.Remarks, l.report.Untouched = p.instructions(), p.remarks, p.untouched()
 	return l, nil
 }
 

@@ -170,6 +170,19 @@ func (p *plan) assumesAny() bool {
 	return false
 }
 
+// untouched says that the base is all of the head, and was not looked at.
+func (p *plan) untouched() bool {
+	if p.base.Repository == "" || p.linked < len(p.steps) {
+		return false
+	}
+	for _, s := range p.steps {
+		if s.Evidence == skeleton.Read.String() {
+			return false
+		}
+	}
+	return true
+}
+
 // instructions are the report's.
 func (p *plan) instructions() []Instruction {
 	var out []Instruction

@@ -20,6 +20,16 @@ type PlatformReport struct {
 	Mode     LinkMode `json:"mode"`
 	// Base is the image that the head begins with, when it begins with one.
 	Base string `json:"base,omitempty"`
+	// Untouched says that the base is all of the head, and that nothing of it
+	// had to be read or unpacked; BaseBytes is the size of its layers then, 0
+	// when that is not known.
+	Untouched bool  `json:"untouched,omitempty"`
+	BaseBytes int64 `json:"baseBytes,omitempty"`
+	// Head is the instruction that the head ends with, and Left are the copies
+	// in the head, which a later command keeps from being linked. Both are for
+	// explaining only.
+	Head *Instruction  `json:"head,omitempty"`
+	Left []Instruction `json:"left,omitempty"`
 	// Reason says why nothing at all was linked.
 	Reason string `json:"reason,omitempty"`
 	// Remarks are about facts that were found and not used.
@@ -42,8 +52,10 @@ type Instruction struct {
 	// read now; From is where they were remembered.
 	Evidence string `json:"evidence,omitempty"`
 	From     string `json:"from,omitempty"`
-	// Reason says why the instruction was not linked.
+	// Reason says why the instruction was not linked, and Advice what could be
+	// changed about that.
 	Reason string `json:"reason,omitempty"`
+	Advice string `json:"advice,omitempty"`
 }
 
 // Empty says whether there is nothing to tell.
@@ -56,7 +68,8 @@ func (r Report) Empty() bool {
 	return true
 }
 
-func (r Report) encode() ([]byte, error) {
+// Encode writes the report as a result's metadata has it.
+func (r Report) Encode() ([]byte, error) {
 	dt, err := json.Marshal(r)
 	if err != nil {
 		return nil, fmt.Errorf("writing the report: %w", err)

@@ -2,10 +2,14 @@
 package progress
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"sync"
+	"time"
+
+	"github.com/docker/go-units"
 
 	"github.com/docker-relink/relink/frontend"
 )
@@ -15,12 +19,67 @@ const metadataKey = "relink.link"
 
 // Report collects what the frontend did in the builds of one command.
 type Report struct {
+	// Size finds out the size of an image's layers for a platform, in bytes; nil
+	// does not know any.
+	Size func(ctx context.Context, ref, platform string) (int64, error)
+
 	mu     sync.Mutex
 	builds []frontend.Report
+	sizes  map[string]*size
 }
 
-// NewReport makes an empty report.
-func NewReport() *Report { return &Report{} }
+// size is asked for while the image is being exported, so as not to make the
+// build longer.
+type size struct {
+	done  chan struct{}
+	bytes int64
+}
+
+// Planned looks into a result of the frontend for what will have to be known of
+// it in the end.
+func (r *Report) Planned(ctx context.Context, metadata map[string][]byte) {
+	rep, err := frontend.DecodeReport(metadata[frontend.ReportKey])
+	if err != nil || r.Size == nil {
+		return
+	}
+	for _, p := range rep.Platforms {
+		if p.Untouched {
+			r.ask(context.WithoutCancel(ctx), p.Base, p.Platform)
+		}
+	}
+}
+
+func (r *Report) ask(ctx context.Context, ref, platform string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sizes == nil {
+		r.sizes = map[string]*size{}
+	}
+	s := &size{done: make(chan struct{})}
+	r.sizes[ref+" "+platform] = s
+	go func() {
+		defer close(s.done)
+		s.bytes, _ = r.Size(ctx, ref, platform) // unknown is 0
+	}()
+}
+
+// sizeTime is how long the end of a build may wait for the size of its base.
+const sizeTime = time.Second
+
+func (r *Report) size(ref, platform string) int64 {
+	r.mu.Lock()
+	s := r.sizes[ref+" "+platform]
+	r.mu.Unlock()
+	if s == nil {
+		return 0
+	}
+	select {
+	case <-s.done:
+		return s.bytes
+	case <-time.After(sizeTime):
+		return 0
+	}
+}
 
 // Take reads the report from a builder's response to a build, and puts it where
 // the metadata file has it.
@@ -29,21 +88,25 @@ func (r *Report) Take(response map[string]string) {
 	if !ok {
 		return
 	}
-	delete(response, frontend.ReportKey)
-	// buildx decodes objects that come as base64.
-	response[metadataKey] = base64.StdEncoding.EncodeToString([]byte(raw))
 	rep, err := frontend.DecodeReport([]byte(raw))
 	if err != nil {
 		return // not ours; it stays in the metadata as it came
+	}
+	for i, p := range rep.Platforms {
+		rep.Platforms[i].BaseBytes = r.size(p.Base, p.Platform)
+	}
+	if dt, err := rep.Encode(); err == nil {
+		delete(response, frontend.ReportKey)
+		// buildx decodes objects that come as base64.
+		response[metadataKey] = base64.StdEncoding.EncodeToString(dt)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.builds = append(r.builds, rep)
 }
 
-// Print writes a line for every instruction of the tails; nothing when there is
-// nothing to say.
-func (r *Report) Print(w io.Writer) {
+// Platforms are the reports of all platforms of all builds.
+func (r *Report) Platforms() []frontend.PlatformReport {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// On a builder of several nodes, each node has a report of its own.
@@ -51,6 +114,13 @@ func (r *Report) Print(w io.Writer) {
 	for _, b := range r.builds {
 		platforms = append(platforms, b.Platforms...)
 	}
+	return platforms
+}
+
+// Print writes a line for every instruction of the tails; nothing when there is
+// nothing to say.
+func (r *Report) Print(w io.Writer) {
+	platforms := r.Platforms()
 	for _, p := range platforms {
 		printPlatform(w, p, len(platforms) > 1)
 	}
@@ -73,6 +143,9 @@ func printPlatform(w io.Writer, p frontend.PlatformReport, many bool) {
 		} else {
 			fmt.Fprintf(w, "%s: line %d not linked: %s (%s)\n", prefix, i.Line, i.Instruction, i.Reason)
 		}
+	}
+	if p.BaseBytes > 0 {
+		fmt.Fprintf(w, "%s: %s of the base stayed where they were\n", prefix, units.HumanSize(float64(p.BaseBytes)))
 	}
 }
 

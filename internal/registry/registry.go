@@ -46,6 +46,17 @@ func (r *Reader) Manifest(ctx context.Context, ref, platform string) (ocispecs.M
 	return m.Manifest, m.err
 }
 
+// Size returns the size of the layers of an image for a platform, as they are
+// stored, in bytes.
+func (r *Reader) Size(ctx context.Context, ref, platform string) (int64, error) {
+	m, err := r.Manifest(ctx, ref, platform)
+	var size int64
+	for _, l := range m.Layers {
+		size += l.Size
+	}
+	return size, err
+}
+
 func (r *Reader) manifest(ctx context.Context, ref, platform string) (m ocispecs.Manifest, err error) {
 	dt, desc, err := r.resolver.Get(ctx, ref)
 	if err != nil {
