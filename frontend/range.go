@@ -174,7 +174,7 @@ func (r *ranges) graphs(ctx context.Context, res *gateway.Result) (needed []*doc
 // the user's own.
 func (r *ranges) filled(ctx context.Context, with *differences, g *definition.Graph) (*pb.Definition, error) {
 	def := g.Definition(g.Root())
-	r.restoreSource(def, r.text, nil, true)
+	r.restoreSource(def, r.text, nil)
 	own, err := definition.Parse(def)
 	if err != nil {
 		return nil, err

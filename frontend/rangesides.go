@@ -116,7 +116,7 @@ func (g platformGraph) copied() map[string]*pb.Input {
 // the user's own text.
 func (r *ranges) part(g *definition.Graph, in *pb.Input, text *dockerfile.Sides) (*definition.Graph, error) {
 	def := g.Definition(in)
-	r.restoreSource(def, text.Text, text.Origin, false)
+	r.restoreSource(def, text.Text, text.Origin)
 	return definition.Parse(def)
 }
 

@@ -159,34 +159,17 @@ func restoreLines(ranges []*pb.Range, origin func(int) int) {
 	}
 }
 
-// restoreSource does for a definition what restoreError does for an error, and
-// makes the Dockerfile the first of its source files. The others go unless they
-// are to be kept: what the definition becomes a part of has no text of them.
-func (r *ranges) restoreSource(def *pb.Definition, text []byte, origin func(int) int, keep bool) {
+// restoreSource does for a definition what restoreError does for an error.
+func (r *ranges) restoreSource(def *pb.Definition, text []byte, origin func(int) int) {
 	src := def.GetSource().CloneVT() // graphs share theirs
 	def.Source = src
 	own := slices.IndexFunc(src.GetInfos(), func(info *pb.SourceInfo) bool { return r.restoreInfo(info, text) })
-	if own < 0 {
-		def.Source = nil
-		return
-	}
-	infos, index := []*pb.SourceInfo{src.Infos[own]}, map[int32]int32{int32(own): 0}
-	for i, info := range src.Infos {
-		if i != own && keep {
-			index[int32(i)] = int32(len(infos))
-			infos = append(infos, info)
-		}
-	}
-	src.Infos = infos
-	for _, locs := range src.Locations {
-		locs.Locations = slices.DeleteFunc(locs.Locations, func(l *pb.Location) bool {
-			to, ok := index[l.SourceIndex]
-			if l.SourceIndex == int32(own) {
+	for _, locs := range src.GetLocations() {
+		for _, l := range locs.Locations {
+			if int(l.SourceIndex) == own {
 				restoreLines(l.Ranges, origin)
 			}
-			l.SourceIndex = to
-			return !ok
-		})
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package definition
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
@@ -9,23 +10,26 @@ import (
 )
 
 // Builder puts a definition together from operations of other graphs and from
-// new ones. Source locations are kept for the graph it was made with.
+// new ones, with the source files and lines that they come from.
 type Builder struct {
-	sources *Graph
-	def     *pb.Definition
-	seen    map[digest.Digest]bool
-	locs    map[string]*pb.Locations
+	infos []*pb.SourceInfo
+	def   *pb.Definition
+	seen  map[digest.Digest]bool
+	locs  map[string]*pb.Locations
 }
 
-// NewBuilder makes an empty builder; sources is the graph whose Dockerfile the
-// result's errors shall show.
+// NewBuilder makes an empty builder; sources is the graph whose source files
+// come first in the result.
 func NewBuilder(sources *Graph) *Builder {
-	return &Builder{
-		sources: sources,
-		def:     &pb.Definition{Metadata: map[string]*pb.OpMetadata{}},
-		seen:    map[digest.Digest]bool{},
-		locs:    map[string]*pb.Locations{},
+	b := &Builder{
+		def:  &pb.Definition{Metadata: map[string]*pb.OpMetadata{}},
+		seen: map[digest.Digest]bool{},
+		locs: map[string]*pb.Locations{},
 	}
+	if sources != nil {
+		b.infos = slices.Clone(sources.info)
+	}
+	return b
 }
 
 // Include adds what the input needs, unchanged, and returns the input.
@@ -43,7 +47,7 @@ func (b *Builder) include(g *Graph, dgst digest.Digest) {
 	for _, in := range g.ops[dgst].GetInputs() {
 		b.include(g, digest.Digest(in.Digest))
 	}
-	b.append(g.raw[dgst], dgst, g.meta[dgst], g.locs[dgst])
+	b.append(g.raw[dgst], dgst, g.meta[dgst], b.located(g, dgst))
 }
 
 // Add adds an operation made from the operation of origin, with origin's name,
@@ -57,9 +61,37 @@ func (b *Builder) Add(op *pb.Op, g *Graph, origin *pb.Input) (*pb.Input, error) 
 	dgst := digest.FromBytes(dt)
 	from := digest.Digest(origin.GetDigest())
 	if !b.seen[dgst] {
-		b.append(dt, dgst, g.meta[from], g.locs[from])
+		b.append(dt, dgst, g.meta[from], b.located(g, from))
 	}
 	return &pb.Input{Digest: string(dgst), Index: origin.GetIndex()}, nil
+}
+
+// located are the source lines of a graph's operation, counted by the source
+// files of the builder.
+func (b *Builder) located(g *Graph, dgst digest.Digest) *pb.Locations {
+	locs := g.locs[dgst].GetLocations()
+	if len(locs) == 0 {
+		return nil
+	}
+	out := &pb.Locations{}
+	for _, l := range locs {
+		if int(l.SourceIndex) >= len(g.info) {
+			continue
+		}
+		l = l.CloneVT()
+		l.SourceIndex = b.source(g.info[l.SourceIndex])
+		out.Locations = append(out.Locations, l)
+	}
+	return out
+}
+
+func (b *Builder) source(info *pb.SourceInfo) int32 {
+	i := slices.IndexFunc(b.infos, func(have *pb.SourceInfo) bool { return have == info || have.EqualVT(info) })
+	if i < 0 {
+		i = len(b.infos)
+		b.infos = append(b.infos, info)
+	}
+	return int32(i)
 }
 
 func (b *Builder) append(dt []byte, dgst digest.Digest, md *pb.OpMetadata, locs *pb.Locations) {
@@ -86,8 +118,8 @@ func (b *Builder) Finish(root *pb.Input) *pb.Definition {
 	}
 	b.def.Def = append(b.def.Def, dt)
 	b.def.Metadata[string(digest.FromBytes(dt))] = &pb.OpMetadata{}
-	if b.sources != nil && len(b.locs) > 0 {
-		b.def.Source = &pb.Source{Infos: b.sources.info, Locations: b.locs}
+	if len(b.locs) > 0 {
+		b.def.Source = &pb.Source{Infos: b.infos, Locations: b.locs}
 	}
 	return b.def
 }
