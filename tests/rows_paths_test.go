@@ -1,6 +1,10 @@
 package tests
 
-import "github.com/docker-relink/relink/tests/bed"
+import (
+	"testing"
+
+	"github.com/docker-relink/relink/tests/bed"
+)
 
 var oneFile = []bed.File{bed.Text("f", "hello\n")}
 
@@ -23,6 +27,13 @@ var pathRows = []row{
 	onUsrmerge("destination is a hard link", "COPY f /opt/one"),
 	onUsrmerge("destination is setuid", "COPY f /opt/suid"),
 	onUsrmerge("destination has extended attributes", "COPY f /opt/attributes"),
+	onUsrmerge("the same file over a hard link", "COPY same /opt/one").with(bed.Text("same", "shared\n")).repeating(),
+	onUsrmerge("the same file over one with extended attributes", "COPY same /opt/attributes").with(bed.Text("same", "x\n")).repeating(),
+	onUsrmerge("the same tree as the base has", "COPY tree/ /opt/").with(bed.Dir("tree/real", 0o755), bed.Text("tree/real/file", "real\n"), bed.Text("tree/new", "new\n")).repeating(),
+	{
+		name: "missing directory below a setgid one that was made anew", files: oneFile, prepare: pushRemade,
+		dockerfile: "FROM @registry@/base/remade\nCOPY f /d/d/x\n",
+	},
 	onUsrmerge("sticky parent", "COPY f /tmp/f"),
 	onUsrmerge("missing directory under a sticky one", "COPY f /tmp/new/f"),
 	onUsrmerge("closed parent", "COPY f /root/f"),
@@ -52,6 +63,20 @@ var pathRows = []row{
 	},
 }
 
+// pushRemade makes a base in which a directory was removed and made again, so
+// that what was in it is hidden but still below: the kernel makes the same name
+// again another way than a new one, and without the setgid bit of its parent.
+func pushRemade(t *testing.T, b *bed.Bed) {
+	t.Helper()
+	image, err := bed.NewImage(nil,
+		[]bed.File{bed.Dir("d", 0o755), bed.Dir("d/d", 0o755)},
+		[]bed.File{bed.Text(".wh.d", ""), bed.Dir("d", 0o2775), bed.Text("d/new", "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Push(t, b.Registry.Ref("base/remade"), image)
+}
+
 // onUsrmerge is a row whose Dockerfile begins with the small base that has all
 // the traps.
 func onUsrmerge(name, instructions string) row {
@@ -78,6 +103,11 @@ func (r row) withEnv(env ...string) row {
 
 func (r row) failing(message string) row {
 	r.fails, r.report = message, anything
+	return r
+}
+
+func (r row) repeating() row {
+	r.repeats = true
 	return r
 }
 
