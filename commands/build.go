@@ -25,8 +25,10 @@ import (
 
 // buildOptions are our own flags; every other flag of build is buildx's.
 type buildOptions struct {
-	link   string
-	verify bool
+	link    string
+	verify  bool
+	explain bool
+	format  string
 }
 
 // newBuildCmd extends buildx's build command: the same flags and the same run,
@@ -40,6 +42,8 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 	stock.Flags().StringVar(&options.link, "link", os.Getenv(frontend.LinkArg),
 		`Build copies independently of the base ("auto", "strict", "always", "never") (default "auto")`)
 	stock.Flags().BoolVar(&options.verify, "verify", false, "Read what was inherited from an earlier base, and fail where it is wrong")
+	stock.Flags().BoolVar(&options.explain, "explain", false, "Print what would be linked and why, without building")
+	stock.Flags().StringVar(&options.format, "format", "text", `Format of --explain ("text", "json")`)
 	_ = stock.RegisterFlagCompletionFunc("link", cobra.FixedCompletions(frontend.LinkModes(), cobra.ShellCompDirectiveNoFileComp))
 
 	runStock := stock.RunE
@@ -52,7 +56,10 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 		if err := runStock(cmd, args); err != nil {
 			return err
 		}
-		if !silent(cmd) {
+		switch {
+		case options.explain:
+			return report.Explain(dockerCli.Out(), options.format)
+		case !silent(cmd):
 			report.Print(dockerCli.Err())
 		}
 		return nil
@@ -65,6 +72,9 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 func (o buildOptions) apply(flags *pflag.FlagSet) error {
 	if flags.Changed("squash") {
 		return errdefs.Unsupportedf("Build without --squash.", "--squash is not there yet")
+	}
+	if !slices.Contains(progress.ExplainFormats(), o.format) {
+		return errdefs.Invalidf("Use one of "+strings.Join(progress.ExplainFormats(), ", ")+".", "invalid format %q", o.format)
 	}
 	if err := checkBuildArgs(flags); err != nil {
 		return err
@@ -79,8 +89,33 @@ func (o buildOptions) apply(flags *pflag.FlagSet) error {
 	if o.verify {
 		args = append(args, frontend.VerifyArg+"=true")
 	}
+	if o.explain {
+		args = append(args, frontend.ExplainArg+"=true")
+		if err := withoutOutput(flags); err != nil {
+			return err
+		}
+	}
 	for _, arg := range args {
 		if err := flags.Set("build-arg", arg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withoutOutput takes every output away, so that nothing is exported.
+func withoutOutput(flags *pflag.FlagSet) error {
+	for _, name := range []string{"push", "load"} {
+		if err := flags.Set(name, "false"); err != nil {
+			return err
+		}
+	}
+	for name, values := range map[string][]string{"output": {"type=cacheonly"}, "cache-to": {}} {
+		list, ok := flags.Lookup(name).Value.(pflag.SliceValue)
+		if !ok {
+			return errdefs.Internalf("the flag --%s takes no list", name)
+		}
+		if err := list.Replace(values); err != nil {
 			return err
 		}
 	}

@@ -48,6 +48,9 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err != nil {
 		return nil, err
 	}
+	if o.explain {
+		return explain(ctx, c, o, stock)
+	}
 	if o.mode == LinkNever || opts["requestid"] != "" {
 		return stock, nil
 	}
@@ -62,6 +65,9 @@ func (f *Frontend) linkOptions(opts map[string]string) (o linkOptions, err error
 		return o, err
 	}
 	if o.annotate, err = flag(opts, AnnotateArg, true); err != nil {
+		return o, err
+	}
+	if o.explain, err = flag(opts, ExplainArg, false); err != nil {
 		return o, err
 	}
 	if o.memory = f.Memory; o.memory == nil {

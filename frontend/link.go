@@ -25,6 +25,7 @@ type linkOptions struct {
 	mode     LinkMode
 	verify   bool
 	annotate bool
+	explain  bool
 	memory   Memory
 }
 

@@ -20,6 +20,10 @@ const (
 	// out of the image's annotations.
 	AnnotateArg = "RELINK_ANNOTATE"
 
+	// ExplainArg, when it is a true value, has the plan reported and nothing
+	// built.
+	ExplainArg = "RELINK_EXPLAIN"
+
 	buildArgPrefix = "build-arg:"
 )
 

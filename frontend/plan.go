@@ -78,16 +78,31 @@ func (vouchedHead) Line(context.Context, string, string) (string, skeleton.Evide
 // look at in the head can be put into a skeleton: by what is remembered when
 // that suffices, else by reading the head.
 func (p *plan) surveyed(ctx context.Context, memory Memory, strict bool) error {
-	if p.base.Repository == "" && !importsCache(p.c.BuildOpts().Opts) {
-		// A head with RUN is on the builder, or is built there now, unless an
-		// imported cache stands for it: reading it costs nothing.
+	if p.readsAnyway() {
 		return p.read(ctx, memory)
 	}
+	err := p.recalled(ctx, memory, strict)
+	if !errors.Is(err, skeleton.ErrUnknown) {
+		return err
+	}
+	return p.read(ctx, memory)
+}
+
+// readsAnyway says that the head is read whatever is remembered: one with RUN is
+// on the builder, or is built there now, unless an imported cache stands for
+// it, so reading it costs nothing.
+func (p *plan) readsAnyway() bool {
+	return p.base.Repository == "" && !importsCache(p.c.BuildOpts().Opts)
+}
+
+// recalled surveys the head by what is remembered of it, and returns
+// skeleton.ErrUnknown when that does not suffice.
+func (p *plan) recalled(ctx context.Context, memory Memory, strict bool) error {
 	remembered, remarks := memory.Recall(ctx, p.base)
 	p.remarks = remarks
 	head, from := known(p.base, remembered, strict)
 	p.trees = head.Tree
-	err := p.look(ctx, head, func(s *step) {
+	return p.look(ctx, head, func(s *step) {
 		e := p.survey.TakeEvidence()
 		s.Evidence = e.String()
 		if r := from[e]; r != nil {
@@ -97,10 +112,6 @@ func (p *plan) surveyed(ctx context.Context, memory Memory, strict bool) error {
 			p.sound, p.inherited = false, from[e]
 		}
 	})
-	if !errors.Is(err, skeleton.ErrUnknown) {
-		return err
-	}
-	return p.read(ctx, memory)
 }
 
 // read surveys the head on the builder, which unpacks it there.

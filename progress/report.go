@@ -139,7 +139,7 @@ func printPlatform(w io.Writer, p frontend.PlatformReport, many bool) {
 	}
 	for _, i := range p.Instructions {
 		if i.Linked {
-			fmt.Fprintf(w, "%s: line %d linked: %s (%s)\n", prefix, i.Line, i.Instruction, evidence(i))
+			fmt.Fprintf(w, "%s: line %d linked: %s (%s)\n", prefix, i.Line, i.Instruction, evidenceOf(i))
 		} else {
 			fmt.Fprintf(w, "%s: line %d not linked: %s (%s)\n", prefix, i.Line, i.Instruction, i.Reason)
 		}
@@ -149,8 +149,8 @@ func printPlatform(w io.Writer, p frontend.PlatformReport, many bool) {
 	}
 }
 
-// evidence says how the facts were known, and where they were remembered.
-func evidence(i frontend.Instruction) string {
+// evidenceOf says how the facts were known, and where they were remembered.
+func evidenceOf(i frontend.Instruction) string {
 	if i.From == "" {
 		return i.Evidence
 	}
