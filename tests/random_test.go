@@ -302,7 +302,9 @@ func (c *randomCase) judge(t *testing.T, b *bed.Bed, name string, results map[st
 	t.Helper()
 	stock, relink := results["buildx"], results["relink"]
 	if stock.Code == 0 && relink.Code == 0 {
-		compareImages(t, b, b.Registry.Ref(name+":buildx"), b.Registry.Ref(name+":relink"), began, false)
+		stockRef, relinkRef := b.Registry.Ref(name+":buildx"), b.Registry.Ref(name+":relink")
+		compareImages(t, b, stockRef, relinkRef, began)
+		compareLayers(t, b, stockRef, relinkRef)
 		return
 	}
 	if stock.Code != relink.Code {
