@@ -21,13 +21,13 @@ const maxCompared = 500
 const maxCompleted = 300
 
 // lookAt surveys what a step looks at in the head. An error of type
-// skeleton.Unfit says that a skeleton cannot have it, or that this is not known.
+// skeleton.UnfitError says that a skeleton cannot have it, or that this is not known.
 func (p *plan) lookAt(ctx context.Context, i int, vouched bool) error {
 	s := &p.steps[i]
 	s.touched, s.Instruction = touched{}, Instruction{Instruction: s.Instruction.Instruction, Line: s.Step.Line}
 	users, groups := s.Names()
 	if vouched && len(users)+len(groups) > 0 {
-		return &skeleton.Unfit{Path: "its owner", Reason: "is a name, which has to be looked up in the base"}
+		return &skeleton.UnfitError{Path: "its owner", Reason: "is a name, which has to be looked up in the base"}
 	}
 	for _, u := range users {
 		if err := p.survey.User(ctx, u); err != nil {
@@ -196,7 +196,7 @@ func (p *plan) compare(ctx context.Context, src source, dest string, include []s
 	todo := []pair{{src.path, dest, ""}}
 	for n := 0; len(todo) > 0; n++ {
 		if n == maxCompared {
-			return &skeleton.Unfit{Path: dest, Reason: fmt.Sprintf("has more than %d directories in common with what is copied there", maxCompared)}
+			return &skeleton.UnfitError{Path: dest, Reason: fmt.Sprintf("has more than %d directories in common with what is copied there", maxCompared)}
 		}
 		at := todo[0]
 		todo = todo[1:]
@@ -284,7 +284,7 @@ func (p *plan) brings(ctx context.Context, in *pb.Input, cp *pb.FileActionCopy, 
 			// A file has nothing below it, and is a link only when links are
 			// copied as such; then its own name is the first on the way.
 			if !cp.FollowSymlink && src.name == parts[0] {
-				return &skeleton.Unfit{Path: name, Reason: "may lead through a symbolic link that an earlier instruction copied"}
+				return &skeleton.UnfitError{Path: name, Reason: "may lead through a symbolic link that an earlier instruction copied"}
 			}
 			continue
 		}
@@ -295,7 +295,7 @@ func (p *plan) brings(ctx context.Context, in *pb.Input, cp *pb.FileActionCopy, 
 				return err
 			}
 			if e.Kind == skeleton.Symlink {
-				return &skeleton.Unfit{Path: name, Reason: "leads through a symbolic link that an earlier instruction copied"}
+				return &skeleton.UnfitError{Path: name, Reason: "leads through a symbolic link that an earlier instruction copied"}
 			}
 			if e.Kind != skeleton.Dir {
 				break

@@ -150,7 +150,7 @@ func (p *plan) look(ctx context.Context, head skeleton.Head, done func(*step)) e
 	for i := range p.steps {
 		s := &p.steps[i]
 		err := p.lookAt(ctx, i, vouched)
-		if unfit := (*skeleton.Unfit)(nil); errors.As(err, &unfit) {
+		if unfit := (*skeleton.UnfitError)(nil); errors.As(err, &unfit) {
 			p.stop(i, unfit.Error())
 			return nil
 		}

@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
@@ -23,7 +24,7 @@ type made struct{ path, how string }
 // how says with which owner and mode a copy makes the parents of its
 // destination.
 func how(cp *pb.FileActionCopy) string {
-	return cp.Owner.String() + " " + cp.ModeStr + " " + string(rune(cp.Mode+1))
+	return cp.Owner.String() + " " + cp.ModeStr + " " + strconv.Itoa(int(cp.Mode))
 }
 
 // needs says whether the step has to be built upon an earlier one: because they

@@ -41,7 +41,7 @@ func dir(mode uint32) Entry         { return Entry{Kind: Dir, Mode: mode} }
 func link(target string) Entry      { return Entry{Kind: Symlink, Target: target} }
 func file() Entry                   { return Entry{Kind: File} }
 func ctx() context.Context          { return context.Background() }
-func isUnfit(err error) bool        { return errors.As(err, new(*Unfit)) }
+func isUnfit(err error) bool        { return errors.As(err, new(*UnfitError)) }
 func survey(head Head) *Survey      { return NewSurvey(head) }
 func seen(s *Survey, p string) bool { _, ok := s.Facts().Paths[p]; return ok }
 

@@ -103,7 +103,7 @@ func (s *Survey) Complete(ctx context.Context, dir string, limit int) (bool, err
 				todo = append(todo, p)
 			}
 			if e.Kind == Dir && e.Xattrs {
-				return false, &Unfit{Path: p, Reason: "has extended attributes"}
+				return false, &UnfitError{Path: p, Reason: "has extended attributes"}
 			}
 			seen.Paths[p] = e
 		}
@@ -133,7 +133,7 @@ func (s *Survey) Lstat(ctx context.Context, name string) (Entry, error) {
 	}
 	s.note(evidence)
 	if e.Kind == Dir && e.Xattrs {
-		return e, &Unfit{Path: name, Reason: "has extended attributes"}
+		return e, &UnfitError{Path: name, Reason: "has extended attributes"}
 	}
 	s.facts.Paths[name] = e
 	return e, nil
@@ -159,7 +159,7 @@ func (s *Survey) Resolve(ctx context.Context, name string) (string, Entry, error
 		switch e.Kind {
 		case Symlink:
 			if links++; links > maxLinks {
-				return "", Entry{}, &Unfit{Path: name, Reason: errLinks.Error()}
+				return "", Entry{}, &UnfitError{Path: name, Reason: errLinks.Error()}
 			}
 			rest = append(split(e.Target), rest[1:]...)
 			if path.IsAbs(e.Target) {
@@ -171,7 +171,7 @@ func (s *Survey) Resolve(ctx context.Context, name string) (string, Entry, error
 			// Nothing, or no directory: there is nothing below it to look at.
 			// Climbing out of what is not there is left to the engine.
 			if hasParent(rest) {
-				return "", Entry{}, &Unfit{Path: name, Reason: "climbs out of a path that does not exist"}
+				return "", Entry{}, &UnfitError{Path: name, Reason: "climbs out of a path that does not exist"}
 			}
 			if len(rest) > 1 {
 				e = Entry{Kind: Absent}
@@ -204,10 +204,10 @@ func split(name string) []string {
 	return parts
 }
 
-// Unfit is a fact that a skeleton cannot have.
-type Unfit struct {
+// UnfitError is a fact that a skeleton cannot have.
+type UnfitError struct {
 	Path   string
 	Reason string
 }
 
-func (u *Unfit) Error() string { return u.Path + " " + u.Reason }
+func (u *UnfitError) Error() string { return u.Path + " " + u.Reason }
