@@ -70,7 +70,9 @@ func (b *Bed) startEngine(ctx context.Context, kind EngineKind) (*Engine, error)
 	}
 	e := &Engine{Context: filepath.Base(dir), bed: b, dir: dir, socket: filepath.Join(dir, "docker.sock")}
 	config := filepath.Join(dir, "daemon.json")
-	if err := os.WriteFile(config, []byte("{}\n"), 0o600); err != nil {
+	// Old Engines make a key, and would make it in /etc; for newer ones this is
+	// an option that they ignore.
+	if err := os.WriteFile(config, fmt.Appendf(nil, `{"deprecated-key-path": %q}`, filepath.Join(dir, "key.json")), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the Engine's configuration: %w", err)
 	}
 	e.daemon, err = startProcess("dockerd", filepath.Join(dir, "log"), env, path, e.flags(kind, config)...)
