@@ -11,15 +11,11 @@ import (
 func TestAloneEndsAtTheFirstFatal(t *testing.T) {
 	a := &alone{ctx: context.Background()}
 	var order []string
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer a.cleanUp()
-		var tb testing.TB = a
+	failing := func(tb testing.TB) {
 		dir := tb.TempDir()
 		tb.Cleanup(func() {
 			if _, err := os.Stat(dir); err != nil {
-				a.Errorf("the directory went before what was made in it: %v", err)
+				tb.Errorf("the directory went before what was made in it: %v", err)
 			}
 			order = append(order, "second")
 		})
@@ -29,6 +25,12 @@ func TestAloneEndsAtTheFirstFatal(t *testing.T) {
 		})
 		tb.Fatalf("stopped at %d", 1)
 		order = append(order, "never")
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer a.cleanUp()
+		failing(a)
 	}()
 	<-done
 	if !slices.Equal(order, []string{"first", "second"}) {

@@ -67,14 +67,15 @@ type demo struct {
 func (d *demo) run() {
 	d.say("Making the base image: Debian bookworm, by debootstrap.")
 	base := d.bed.Base(d.t, "debian:bookworm")
-	d.copyImage(base, d.bed.Registry.Ref(toolchainName))
+	image := d.bed.Pull(d.t, base)
+	d.bed.Push(d.t, d.bed.Registry.Ref(toolchainName), image)
 	d.showDockerfile()
 
 	d.say("First build: a builder without state for each, nothing in the registry but the bases.")
 	first := d.buildAll()
 
 	d.say("The base moves: %s is a newer image now.\n", baseName)
-	d.bed.Push(d.t, d.bed.Registry.Ref(baseName), d.newer(base))
+	d.bed.Push(d.t, base, d.bed.Newer(d.t, image))
 
 	d.say("Base swap: again a builder without state for each; the last image is the cache (inline).")
 	second := d.buildAll()
