@@ -4,7 +4,7 @@ import (
 	"context"
 	"io"
 
-	"github.com/containerd/log"
+	"github.com/moby/buildkit/util/bklog"
 	"github.com/sirupsen/logrus"
 )
 
@@ -17,5 +17,6 @@ func quiet(ctx context.Context) context.Context {
 	}
 	logger := logrus.New()
 	logger.SetOutput(io.Discard)
-	return log.WithLogger(ctx, logrus.NewEntry(logger))
+	// BuildKit has replaced containerd's way to find the logger of a context.
+	return bklog.WithLogger(ctx, logrus.NewEntry(logger))
 }
