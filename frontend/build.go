@@ -25,12 +25,19 @@ type Frontend struct {
 	// Reserved says that an annotation of the image's manifest is not ours to
 	// set, because the user set it; nil sets none at all.
 	Reserved func(key string) bool
+	// Images tells what registries know of images; nil knows nothing.
+	Images Images
 }
 
 // Build answers one build request: a result for every platform that was asked
 // for, or what the other frontend answers when there is nothing to link.
 func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 	opts := c.BuildOpts().Opts
+	if build, err := f.operation(opts); err != nil {
+		return nil, err
+	} else if build != nil {
+		return build(ctx, c)
+	}
 	o, err := f.linkOptions(opts)
 	if err != nil {
 		return nil, err

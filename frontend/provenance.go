@@ -18,36 +18,51 @@ import (
 // the Dockerfile frontend. It cannot be an image's or a stage's.
 const linkedName = "relink.linked"
 
-// solveAttributed has the Dockerfile frontend return the states, under the
-// user's own request. BuildKit's provenance says of a state which frontend made
-// it from which arguments; of a definition that no frontend returned it would
-// say nothing. What is built is the same.
+// solveAttributed has the Dockerfile frontend return the linked states under the
+// user's own request.
 func (f *Frontend) solveAttributed(ctx context.Context, c gateway.Client, linked []*linking) ([]gateway.Reference, error) {
-	opts := attributionOpts(c.BuildOpts().Opts)
-	dockerfile, err := attributionDockerfile(ctx, opts, linked[0])
+	states := make([]attributed, len(linked))
+	for i, l := range linked {
+		states[i] = attributed{id: l.id, def: l.state()}
+	}
+	return f.attribute(ctx, c, attributionOpts(c.BuildOpts().Opts), syntaxOf(linked[0]), states)
+}
+
+// attributed is the state of one platform of a result.
+type attributed struct {
+	id  string // the platform's key in the result, "" for a result of one
+	def *pb.Definition
+}
+
+// attribute has the Dockerfile frontend return the states, as if it had made them
+// for the request that opts are. BuildKit's provenance says of a state which
+// frontend made it from which arguments; of a definition that no frontend
+// returned it would say nothing. What is built is the same. opts are changed.
+func (f *Frontend) attribute(ctx context.Context, c gateway.Client, opts map[string]string, syntax string, states []attributed) ([]gateway.Reference, error) {
+	dockerfile, err := attributionDockerfile(ctx, opts, syntax)
 	if err != nil {
 		return nil, err
 	}
 	inputs := map[string]*pb.Definition{"dockerfile": dockerfile}
-	for _, l := range linked {
+	for _, st := range states {
 		name := linkedName
-		if l.id != "" {
-			name += "::" + l.id
+		if st.id != "" {
+			name += "::" + st.id
 		}
-		inputs[name] = l.state()
+		inputs[name] = st.def
 		opts["context:"+name] = "input:" + name
 	}
 	res, err := c.Solve(ctx, gateway.SolveRequest{Frontend: f.Inner, FrontendOpt: opts, FrontendInputs: inputs})
 	if err != nil {
-		return nil, fmt.Errorf("attributing the linked layers: %w", err)
+		return nil, fmt.Errorf("attributing the layers: %w", err)
 	}
-	refs := make([]gateway.Reference, len(linked))
-	for i, l := range linked {
-		if refs[i] = res.Ref; l.id != "" {
-			refs[i] = res.Refs[l.id]
+	refs := make([]gateway.Reference, len(states))
+	for i, st := range states {
+		if refs[i] = res.Ref; st.id != "" {
+			refs[i] = res.Refs[st.id]
 		}
 		if refs[i] == nil {
-			return nil, fmt.Errorf("attributing the linked layers: the Dockerfile frontend returned none for %q", l.id)
+			return nil, fmt.Errorf("attributing the layers: the Dockerfile frontend returned none for %q", st.id)
 		}
 	}
 	return refs, nil
@@ -74,9 +89,9 @@ func attributionOpts(opts map[string]string) map[string]string {
 var stageName = regexp.MustCompile(`^[a-z][a-z0-9_.-]*$`)
 
 // attributionDockerfile is a Dockerfile of one stage, named as the target, that
-// is the linked state. The syntax line of the user's own is kept, for the same
+// is the state to attribute. The syntax of the user's own is kept, for the same
 // frontend image has to be named.
-func attributionDockerfile(ctx context.Context, opts map[string]string, l *linking) (*pb.Definition, error) {
+func attributionDockerfile(ctx context.Context, opts map[string]string, syntax string) (*pb.Definition, error) {
 	text := "FROM " + linkedName
 	if target := opts["target"]; target != "" {
 		if stageName.MatchString(strings.ToLower(target)) {
@@ -85,10 +100,8 @@ func attributionDockerfile(ctx context.Context, opts map[string]string, l *linki
 			delete(opts, "target")
 		}
 	}
-	if ref := l.stock.Dockerfile(); ref != nil {
-		if _, cmdline, _, ok := parser.DetectSyntax(ref); ok {
-			text = "# syntax=" + cmdline + "\n" + text
-		}
+	if syntax != "" {
+		text = "# syntax=" + syntax + "\n" + text
 	}
 	name := "Dockerfile"
 	if v := opts["filename"]; v != "" {
@@ -97,10 +110,20 @@ func attributionDockerfile(ctx context.Context, opts map[string]string, l *linki
 	name = path.Clean("/" + name)
 	st := llb.Scratch().File(
 		llb.Mkdir(path.Dir(name), 0o755, llb.WithParents(true)).Mkfile(name, 0o644, []byte(text+"\n")),
-		llb.WithCustomName("[relink] attribute the linked layers to the Dockerfile"))
+		llb.WithCustomName("[relink] attribute the layers to the request"))
 	def, err := st.Marshal(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("attributing the linked layers: %w", err)
+		return nil, fmt.Errorf("attributing the layers: %w", err)
 	}
 	return def.ToPB(), nil
+}
+
+// syntaxOf is what the user's Dockerfile names as its frontend, "" for none.
+func syntaxOf(l *linking) string {
+	dockerfile := l.stock.Dockerfile()
+	if dockerfile == nil {
+		return ""
+	}
+	_, cmdline, _, _ := parser.DetectSyntax(dockerfile)
+	return cmdline
 }

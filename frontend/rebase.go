@@ -1,0 +1,374 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/containerd/platforms"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/docker-relink/relink/internal/errdefs"
+	"github.com/docker-relink/relink/internal/image"
+)
+
+// rebasing is one rebase on its way.
+type rebasing struct {
+	*Frontend
+	c        gateway.Client
+	opts     map[string]string
+	o        rebaseOptions
+	resolver *resolver
+
+	image, onto *named
+}
+
+// named is an image that the user named, and what is known of it for all
+// platforms.
+type named struct {
+	origin origin
+	// description is nil where the registry could not be asked, or has another
+	// image under the name than the builder.
+	description *image.Description
+	remark      string
+}
+
+// rebased is the rebase of one platform.
+type rebased struct {
+	platform         ocispecs.Platform
+	image, old, onto *imageOn // old is nil when the old base is gone
+	oldLayers        int
+	result           *image.Result
+	report           RebasePlatform
+}
+
+// rebase answers a request for a rebase. All platforms are planned before
+// anything is given to the builder, so that an error leaves nothing half done.
+func (f *Frontend) rebase(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+	r, err := f.newRebasing(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.describe(ctx); err != nil {
+		return nil, err
+	}
+	ps, missing, err := r.platforms(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var warnings []string
+	var plans []*rebased
+	eg, egctx := errgroup.WithContext(ctx)
+	eg.Go(func() error {
+		warnings = r.referrers(egctx, ps)
+		return nil
+	})
+	eg.Go(func() (err error) {
+		plans, err = r.plan(egctx, ps)
+		return err
+	})
+	if err := eg.Wait(); err != nil {
+		return nil, err
+	}
+	report := r.report(plans, missing, warnings)
+	if r.o.request != "" {
+		return r.answer(report)
+	}
+	if err := cannotRebase(c); err != nil {
+		return nil, err
+	}
+	return r.result(ctx, plans, report)
+}
+
+func (f *Frontend) newRebasing(c gateway.Client) (*rebasing, error) {
+	opts := c.BuildOpts().Opts
+	o, err := newRebaseOptions(opts)
+	if err != nil {
+		return nil, err
+	}
+	r := &rebasing{Frontend: f, c: c, opts: opts, o: o, resolver: newResolver(c, o.resolveMode)}
+	if r.image, err = r.named(ImageContext, "the image to rebase"); err != nil {
+		return nil, err
+	}
+	if _, ok, _ := originOf(opts, OntoContext, r.anyPlatform()); !ok && o.request == CheckRequest {
+		return r, nil // It is the image's own base; see describe.
+	}
+	r.onto, err = r.named(OntoContext, "the new base")
+	return r, err
+}
+
+func (r *rebasing) named(context, what string) (*named, error) {
+	o, ok, err := originOf(r.opts, context, r.anyPlatform())
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, errdefs.Invalidf(fmt.Sprintf("Name it as the build context %q.", context), "%s is not named", what)
+	}
+	return &named{origin: o}, nil
+}
+
+// anyPlatform is one of the platforms that were asked for, nil when none was.
+func (r *rebasing) anyPlatform() *ocispecs.Platform {
+	if len(r.o.platforms) == 0 {
+		return nil
+	}
+	return &r.o.platforms[0]
+}
+
+// describe reads what the registry knows of the image and of the new base.
+func (r *rebasing) describe(ctx context.Context) (err error) {
+	if r.onto == nil {
+		if err := r.describeNamed(ctx, r.image); err != nil {
+			return err
+		}
+		if r.onto, err = r.ownBase(ctx); err != nil {
+			return err
+		}
+		return r.describeNamed(ctx, r.onto)
+	}
+	eg, ctx := errgroup.WithContext(ctx)
+	for _, n := range []*named{r.image, r.onto} {
+		eg.Go(func() error { return r.describeNamed(ctx, n) })
+	}
+	return eg.Wait()
+}
+
+// describeNamed asks the registry and the builder at the same time. The builder's
+// word counts: it may have another image under the name, or reach a registry
+// that is out of reach from here.
+func (r *rebasing) describeNamed(ctx context.Context, n *named) error {
+	var seen *imageOn
+	var seenErr, err error
+	var eg errgroup.Group
+	eg.Go(func() error {
+		seen, seenErr = r.resolver.resolve(ctx, n.origin, r.anyPlatform())
+		return nil
+	})
+	eg.Go(func() error {
+		if ref := n.origin.ref(); ref != "" && r.Images != nil {
+			n.description, err = r.Images.Describe(ctx, ref)
+		}
+		return nil
+	})
+	_ = eg.Wait() // Neither returns an error.
+	switch {
+	case seenErr != nil && n.description == nil:
+		return seenErr
+	case seenErr != nil && !n.description.Index:
+		return seenErr
+	case err != nil:
+		n.remark = fmt.Sprintf("what the registry says of %s is not known: %v", n.origin, err)
+	case seen != nil && n.description != nil && seen.digest != n.description.Digest:
+		n.description = nil
+		n.remark = fmt.Sprintf("the builder's %s is not the one in the registry, so what the registry says of it was left out", n.origin)
+	}
+	return nil
+}
+
+// platforms are the platforms to rebase and those that are left out because the
+// new base lacks them.
+func (r *rebasing) platforms(ctx context.Context) (ps, missing []ocispecs.Platform, err error) {
+	if ps, err = r.imagePlatforms(ctx); err != nil {
+		return nil, nil, err
+	}
+	d := r.onto.description
+	if d == nil || !d.Index {
+		return ps, nil, nil
+	}
+	pairs, missing := image.MatchPlatforms(ps, d.Platforms())
+	if len(missing) > 0 && !r.o.skipMissing {
+		return nil, nil, errdefs.Invalidf("Leave them out with --skip-missing-platforms, or choose others with --platform.",
+			"the new base %s has no image for %s", r.onto.origin, formatPlatforms(missing))
+	}
+	if len(pairs) == 0 {
+		return nil, nil, errdefs.Invalidf("", "the new base %s has none of the platforms %s", r.onto.origin, formatPlatforms(ps))
+	}
+	var out []ocispecs.Platform
+	for _, pair := range pairs {
+		out = append(out, ps[pair.Image])
+	}
+	return out, missing, nil
+}
+
+// imagePlatforms are those that were asked for, or else all that the image has.
+func (r *rebasing) imagePlatforms(ctx context.Context) ([]ocispecs.Platform, error) {
+	d := r.image.description
+	if d == nil || !d.Index {
+		return r.onlyPlatform(ctx)
+	}
+	var images []ocispecs.Platform
+	for _, p := range d.Platforms() {
+		if p.OS != "unknown" {
+			images = append(images, platforms.Normalize(p))
+		}
+	}
+	if len(images) == 0 {
+		return nil, errdefs.Invalidf("", "%s is an index without images", r.image.origin)
+	}
+	if len(r.o.platforms) == 0 {
+		return images, nil
+	}
+	if _, missing := image.MatchPlatforms(r.o.platforms, images); len(missing) > 0 {
+		return nil, errdefs.Invalidf("It has "+formatPlatforms(images)+".", "%s has no image for %s", r.image.origin, formatPlatforms(missing))
+	}
+	return r.o.platforms, nil
+}
+
+// onlyPlatform is the platform of an image that is no index, or of one of which
+// only the builder knows.
+func (r *rebasing) onlyPlatform(ctx context.Context) ([]ocispecs.Platform, error) {
+	if r.image.description == nil && len(r.o.platforms) > 0 {
+		return r.o.platforms, nil
+	}
+	img, err := r.resolver.resolve(ctx, r.image.origin, r.anyPlatform())
+	if err != nil {
+		return nil, err
+	}
+	has := []ocispecs.Platform{platforms.Normalize(img.config.Platform)}
+	if has[0].OS == "" || has[0].Architecture == "" {
+		return nil, errdefs.Invalidf("Look at its config: it is damaged.", "the config of %s names no platform", r.image.origin)
+	}
+	if len(r.o.platforms) > 0 {
+		if _, missing := image.MatchPlatforms(r.o.platforms, has); len(missing) > 0 {
+			return nil, errdefs.Invalidf("It is for "+formatPlatforms(has)+".", "%s has no image for %s", r.image.origin, formatPlatforms(missing))
+		}
+	}
+	return has, nil
+}
+
+// plan decides for all platforms what becomes of them.
+func (r *rebasing) plan(ctx context.Context, ps []ocispecs.Platform) ([]*rebased, error) {
+	plans := make([]*rebased, len(ps))
+	eg, egctx := errgroup.WithContext(ctx)
+	for i, p := range ps {
+		eg.Go(func() (err error) {
+			if plans[i], err = r.planPlatform(egctx, p); err != nil && len(ps) > 1 {
+				return fmt.Errorf("%s: %w", platformID(p), err)
+			}
+			return err
+		})
+	}
+	if err := eg.Wait(); err != nil {
+		return nil, err
+	}
+	return plans, nil
+}
+
+func (r *rebasing) planPlatform(ctx context.Context, p ocispecs.Platform) (*rebased, error) {
+	b := &rebased{platform: p}
+	if err := r.resolveBoth(ctx, b); err != nil {
+		return nil, err
+	}
+	if err := image.CheckPlatform(b.image.config.Platform, b.onto.config.Platform); err != nil {
+		return nil, badInput(err)
+	}
+	if err := r.findBase(ctx, b); err != nil {
+		return nil, err
+	}
+	in := image.Input{
+		Image: b.image.config, NewBase: b.onto.config, OldBaseLayers: b.oldLayers, Created: &r.o.created,
+	}
+	if b.old != nil {
+		in.OldBase = b.old.config
+	}
+	var err error
+	if b.result, err = image.Rebase(in); err != nil {
+		return nil, badInput(err)
+	}
+	if err := r.finishConfig(b); err != nil {
+		return nil, err
+	}
+	r.reportPlatform(b)
+	return b, nil
+}
+
+func (r *rebasing) resolveBoth(ctx context.Context, b *rebased) error {
+	eg, ctx := errgroup.WithContext(ctx)
+	for _, side := range []struct {
+		context string
+		img     **imageOn
+	}{{ImageContext, &b.image}, {OntoContext, &b.onto}} {
+		eg.Go(func() error {
+			o, ok, err := originOf(r.opts, side.context, &b.platform)
+			if err != nil {
+				return err
+			}
+			if !ok {
+				o = r.onto.origin
+			}
+			*side.img, err = r.resolver.resolve(ctx, o, &b.platform)
+			return err
+		})
+	}
+	return eg.Wait()
+}
+
+// finishConfig puts the user's labels into the config, and the new base into the
+// labels that name the base.
+func (r *rebasing) finishConfig(b *rebased) error {
+	cfg := &b.result.Config.Config
+	if cfg.Labels[ocispecs.AnnotationBaseImageName] != "" || cfg.Labels[ocispecs.AnnotationBaseImageDigest] != "" {
+		labels, err := image.RebaseAnnotations(cfg.Labels, b.onto.name(), b.onto.digest)
+		if err != nil {
+			return err
+		}
+		cfg.Labels = labels
+	}
+	if len(r.o.labels) > 0 {
+		cfg.Labels = maps.Clone(cfg.Labels)
+		if cfg.Labels == nil {
+			cfg.Labels = map[string]string{}
+		}
+		maps.Copy(cfg.Labels, r.o.labels)
+	}
+	return nil
+}
+
+// badInput marks what the images themselves are to blame for.
+func badInput(err error) error {
+	var prefix *image.PrefixError
+	var platform *image.PlatformError
+	switch {
+	case errors.As(err, &prefix):
+		return errdefs.Invalidf("Name the base that it was built on with --from. --force-layers N takes the first N layers for the old base's, whatever they are.", "%w", err)
+	case errors.As(err, &platform):
+		return errdefs.Invalidf("Name a base for the image's platform with --onto.", "%w", err)
+	default:
+		return err
+	}
+}
+
+// cannotRebase says what the builder lacks.
+func cannotRebase(c gateway.Client) error {
+	caps := c.BuildOpts().LLBCaps
+	for _, need := range []struct {
+		name string
+		err  error
+	}{
+		{"MergeOp", caps.Supports(pb.CapMergeOp)},
+		{"DiffOp", caps.Supports(pb.CapDiffOp)},
+		{"layer limits on images", caps.Supports(pb.CapSourceImageLayerLimit)},
+	} {
+		if need.err != nil {
+			return errdefs.Unsupportedf("Use a builder with BuildKit v0.10 or later, or Docker Engine with the containerd image store (docker buildx ls shows yours).",
+				"the builder has no %s, which a rebase needs: %w", need.name, need.err)
+		}
+	}
+	return nil
+}
+
+func formatPlatforms(ps []ocispecs.Platform) string {
+	s := ""
+	for i, p := range ps {
+		if i > 0 {
+			s += ", "
+		}
+		s += platforms.Format(platforms.Normalize(p))
+	}
+	return s
+}

@@ -1,0 +1,327 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/docker-relink/relink/internal/errdefs"
+	"github.com/docker-relink/relink/internal/image"
+)
+
+// Found says how the old base was found.
+type Found string
+
+// The ways to the old base, in the order in which they are tried.
+const (
+	FoundForced      Found = "--force-layers"
+	FoundFrom        Found = "--from"
+	FoundAnnotations Found = "annotations"
+	FoundProvenance  Found = "provenance"
+	FoundCandidates  Found = "--candidate"
+	FoundOnto        Found = "the layers of the new base"
+	FoundTags        Found = "the layers of the tags of the new base's repository"
+)
+
+const (
+	// maxTags bounds the search in a repository, and parallelTags how many of
+	// its tags are read at the same time.
+	maxTags      = 200
+	parallelTags = 16
+)
+
+// errNotFound says that a way did not lead to a base; the remarks say why.
+var errNotFound = errors.New("no base found")
+
+// findBase decides which of the image's layers are the old base's. A way that
+// does not lead there leaves a remark, and the next is tried; only what the user
+// himself said is final.
+func (r *rebasing) findBase(ctx context.Context, b *rebased) error {
+	from, named, err := originOf(r.opts, FromContext, &b.platform)
+	if err != nil {
+		return err
+	}
+	if r.o.forceLayers != nil {
+		return r.forceBase(ctx, b, from, named)
+	}
+	if named {
+		return r.baseFrom(ctx, b, from)
+	}
+	for _, way := range []struct {
+		found Found
+		find  func(context.Context, *rebased) error
+	}{
+		{FoundAnnotations, r.baseByAnnotations},
+		{FoundProvenance, r.baseByProvenance},
+		{FoundCandidates, r.baseByCandidates},
+		{FoundOnto, r.baseByOnto},
+		{FoundTags, r.baseByTags},
+	} {
+		err := way.find(ctx, b)
+		if err == nil {
+			b.report.Found = way.found
+			return nil
+		}
+		if !errors.Is(err, errNotFound) {
+			return err
+		}
+	}
+	cause := ""
+	for _, remark := range b.report.Remarks {
+		cause += "\n  " + remark
+	}
+	return errdefs.Invalidf("Name it with --from, or images that it may be with --candidate. If it is gone, --force-layers N takes the first N layers for its.",
+		"the base of %s is not known%s", b.image.origin, cause)
+}
+
+// forceBase takes the user's word for the number of layers. An old base that he
+// names as well serves the config's merge, but its layers are not compared.
+func (r *rebasing) forceBase(ctx context.Context, b *rebased, from origin, named bool) (err error) {
+	n, has := *r.o.forceLayers, len(b.image.config.RootFS.DiffIDs)
+	if n > has {
+		return errdefs.Invalidf("", "%d layers of an old base were forced, but %s has only %d", n, b.image.origin, has)
+	}
+	b.oldLayers, b.report.Found = n, FoundForced
+	if named {
+		b.old, err = r.resolver.resolve(ctx, from, &b.platform)
+	}
+	return err
+}
+
+// baseFrom takes the base that the user names, if the image stands on it.
+func (r *rebasing) baseFrom(ctx context.Context, b *rebased, from origin) error {
+	old, err := r.resolver.resolve(ctx, from, &b.platform)
+	if err != nil {
+		if errdefs.Is(err, errdefs.Invalid) {
+			return errdefs.Invalidf("If it is gone, --force-layers N takes the first N layers of the image for its.", "%w", err)
+		}
+		return err
+	}
+	if err := image.CheckPrefix(b.image.config.RootFS.DiffIDs, old.config.RootFS.DiffIDs); err != nil {
+		return badInput(fmt.Errorf("comparing the layers of %s with those of %s: %w", b.image.origin, from, err))
+	}
+	b.take(old)
+	b.report.Found = FoundFrom
+	return nil
+}
+
+func (b *rebased) take(old *imageOn) {
+	b.old, b.oldLayers = old, len(old.config.RootFS.DiffIDs)
+}
+
+func (b *rebased) remarkf(format string, args ...any) {
+	b.report.Remarks = append(b.report.Remarks, fmt.Sprintf(format, args...))
+}
+
+// baseByAnnotations takes the base that the image's annotations name. The digest
+// tells which it was; where that is gone, what has the name now may have the
+// same layers.
+func (r *rebasing) baseByAnnotations(ctx context.Context, b *rebased) error {
+	d := r.image.description
+	m, ok := d.For(b.platform)
+	if !ok {
+		return errNotFound
+	}
+	base, ok, err := image.BaseFromAnnotations(m.Annotations, d.Annotations)
+	if err != nil {
+		b.remarkf("the image's annotations: %v", err)
+		return errNotFound
+	}
+	if !ok || base.Name == "" {
+		b.remarkf("the image's annotations name no base")
+		return errNotFound
+	}
+	return r.baseAmong(ctx, b, "the image's annotations name", exactThenName(base))
+}
+
+// exactThenName are the references of a base: with its digest, and by its name
+// alone.
+func exactThenName(base image.Base) []string {
+	if base.Digest == "" {
+		return []string{base.Name}
+	}
+	return []string{base.Reference(), base.Name}
+}
+
+// baseAmong takes the first of the references that the image stands on.
+func (r *rebasing) baseAmong(ctx context.Context, b *rebased, says string, refs []string) error {
+	for _, ref := range refs {
+		old, err := r.resolver.resolve(ctx, registrySource(FromContext, ref), &b.platform)
+		if err == nil {
+			err = image.CheckPrefix(b.image.config.RootFS.DiffIDs, old.config.RootFS.DiffIDs)
+		}
+		if err == nil {
+			b.take(old)
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		b.remarkf("%s %s: %v", says, ref, err)
+	}
+	return errNotFound
+}
+
+// baseByProvenance lets the layers choose among the images that the image's
+// provenance names: it does not say which of them the image stands on.
+func (r *rebasing) baseByProvenance(ctx context.Context, b *rebased) error {
+	m, ok := r.image.description.For(b.platform)
+	if !ok || r.Images == nil || len(m.Attestations) == 0 {
+		b.remarkf("the image has no provenance that could be read")
+		return errNotFound
+	}
+	predicates, err := r.Images.Provenance(ctx, r.image.origin.ref(), m)
+	if err != nil {
+		b.remarkf("the image's provenance: %v", err)
+		return errNotFound
+	}
+	var refs []string
+	for _, predicate := range predicates {
+		bases, err := image.BaseFromProvenance(predicate)
+		if err != nil {
+			b.remarkf("the image's provenance: %v", err)
+			continue
+		}
+		for _, base := range bases {
+			if base.Name != "" {
+				refs = append(refs, base.Reference())
+			}
+		}
+	}
+	return r.baseByLayers(ctx, b, "the image's provenance names", refs)
+}
+
+// baseByCandidates lets the layers choose among the images that the user names.
+func (r *rebasing) baseByCandidates(ctx context.Context, b *rebased) error {
+	var refs []string
+	for _, c := range r.o.candidates {
+		named, err := reference.ParseNormalizedNamed(c)
+		if err != nil {
+			return errdefs.Invalidf("", "reading the candidate %q: %w", c, err)
+		}
+		refs = append(refs, reference.TagNameOnly(named).String())
+	}
+	return r.baseByLayers(ctx, b, "the candidates are", refs)
+}
+
+// baseByOnto sees whether the image stands on the new base already.
+func (r *rebasing) baseByOnto(_ context.Context, b *rebased) error {
+	diffIDs := b.onto.config.RootFS.DiffIDs
+	if len(diffIDs) == 0 || image.CheckPrefix(b.image.config.RootFS.DiffIDs, diffIDs) != nil {
+		return errNotFound
+	}
+	b.take(b.onto)
+	return nil
+}
+
+// baseByTags lets the layers choose among the tags of the new base's repository:
+// the old base was mostly one of them.
+func (r *rebasing) baseByTags(ctx context.Context, b *rebased) error {
+	ref := r.onto.origin.ref()
+	if ref == "" || r.Images == nil {
+		return errNotFound
+	}
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return err
+	}
+	tags, err := r.Images.Tags(ctx, named.Name())
+	if err != nil {
+		b.remarkf("the tags of %s: %v", named.Name(), err)
+		return errNotFound
+	}
+	if len(tags) > maxTags {
+		b.remarkf("%s has %d tags, of which the last %d were looked at", named.Name(), len(tags), maxTags)
+		tags = tags[len(tags)-maxTags:]
+	}
+	var refs []string
+	for _, tag := range tags {
+		refs = append(refs, named.Name()+":"+tag)
+	}
+	return r.baseByLayers(ctx, b, "the tags of "+named.Name()+" are", refs)
+}
+
+// baseByLayers takes, among the references, the base with the most layers that
+// the image stands on. Those that can not be read are no bases.
+func (r *rebasing) baseByLayers(ctx context.Context, b *rebased, says string, refs []string) error {
+	if len(refs) == 0 {
+		return errNotFound
+	}
+	bases := make([]*imageOn, len(refs))
+	diffIDs := make([][]digest.Digest, len(refs))
+	eg, egctx := errgroup.WithContext(ctx)
+	eg.SetLimit(parallelTags)
+	for i, ref := range refs {
+		eg.Go(func() error {
+			base, err := r.resolver.resolve(egctx, registrySource(FromContext, ref), &b.platform)
+			if err == nil {
+				bases[i], diffIDs[i] = base, base.config.RootFS.DiffIDs
+			}
+			return egctx.Err()
+		})
+	}
+	if err := eg.Wait(); err != nil {
+		return err
+	}
+	i, _, ok := image.MatchPrefix(b.image.config.RootFS.DiffIDs, diffIDs)
+	if !ok {
+		b.remarkf("%s %s: the image stands on none of them", says, shorten(refs))
+		return errNotFound
+	}
+	b.take(bases[i])
+	return nil
+}
+
+func shorten(refs []string) string {
+	const most = 5
+	if len(refs) <= most {
+		return strings.Join(refs, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(refs[:most], ", "), len(refs)-most)
+}
+
+// ownBase is the base that the image was built on, as its name stands for it now.
+func (r *rebasing) ownBase(ctx context.Context) (*named, error) {
+	ps, err := r.imagePlatforms(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name, err := r.ownBaseName(ctx, &rebased{platform: ps[0]})
+	if err != nil {
+		return nil, err
+	}
+	if name == "" {
+		return nil, errdefs.Invalidf("Name the base with --onto.", "nothing says what the base of %s is called", r.image.origin)
+	}
+	return &named{origin: registrySource(OntoContext, name)}, nil
+}
+
+func (r *rebasing) ownBaseName(ctx context.Context, b *rebased) (string, error) {
+	if from, ok, err := originOf(r.opts, FromContext, &b.platform); err != nil || ok {
+		return (&imageOn{origin: from}).name(), err
+	}
+	if d := r.image.description; d != nil {
+		m, _ := d.For(b.platform)
+		if base, ok, err := image.BaseFromAnnotations(m.Annotations, d.Annotations); err == nil && ok && base.Name != "" {
+			return base.Name, nil
+		}
+	}
+	var err error
+	if b.image, err = r.resolver.resolve(ctx, r.image.origin, &b.platform); err != nil {
+		return "", err
+	}
+	for _, find := range []func(context.Context, *rebased) error{r.baseByProvenance, r.baseByCandidates} {
+		switch err := find(ctx, b); {
+		case err == nil:
+			return b.old.name(), nil
+		case !errors.Is(err, errNotFound):
+			return "", err
+		}
+	}
+	return "", nil
+}
