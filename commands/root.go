@@ -20,8 +20,12 @@ a new base costs no rebuild and no pull.`
 	if err != nil {
 		return nil, err
 	}
+	rebase, err := newRebaseCmd(dockerCli)
+	if err != nil {
+		return nil, err
+	}
 	root.RemoveCommand(root.Commands()...)
-	root.AddCommand(build, newVersionCmd(dockerCli))
+	root.AddCommand(build, rebase, newVersionCmd(dockerCli))
 	return root, nil
 }
 
