@@ -220,6 +220,9 @@ func (o *rebaseOptions) apply(flags *pflag.FlagSet) error {
 		}
 	}
 	if request := o.request(); request != "" {
+		if err := withoutOutput(flags); err != nil {
+			return err
+		}
 		set = append(set, [2]string{"call", request + ",format=" + o.format})
 	}
 	for _, s := range set {
