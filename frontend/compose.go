@@ -190,5 +190,5 @@ func marshal(ctx context.Context, st llb.State, opts ...llb.ConstraintsOpt) (*pb
 	if err != nil {
 		return nil, fmt.Errorf("composing the image: %w", err)
 	}
-	return def.ToPB(), nil
+	return definition.OneLocation(def.ToPB()), nil
 }

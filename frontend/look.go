@@ -3,7 +3,9 @@ package frontend
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/moby/buildkit/solver/pb"
@@ -78,9 +80,10 @@ func (p *plan) lookMkdir(ctx context.Context, i int, mk *pb.FileActionMkDir) err
 	}
 	s := &p.steps[i]
 	s.Destinations = append(s.Destinations, real)
-	if e.Kind != skeleton.Dir {
-		s.touched.trees = append(s.touched.trees, real)
+	if e.Kind == skeleton.Dir {
+		return nil
 	}
+	s.touched.trees = append(s.touched.trees, real)
 	return p.makes(ctx, s, real, mk.Owner.String())
 }
 
@@ -92,7 +95,7 @@ func (p *plan) makes(ctx context.Context, s *step, real, how string) error {
 			return err
 		}
 		if e.Kind != skeleton.Absent {
-			break
+			return nil
 		}
 		s.touched.made = append(s.touched.made, made{d, how})
 	}
@@ -130,24 +133,42 @@ func (p *plan) lookCopy(ctx context.Context, i, n int, cp *pb.FileActionCopy) er
 	}
 	if e.Kind != skeleton.Dir {
 		s.touched.trees = append(s.touched.trees, real)
+		if e.Kind == skeleton.File && (p.atHand(in) || p.ofBase(in)) {
+			return p.lookSources(ctx, s, in, cp, real)
+		}
 		return nil
 	}
-	if p.assumes(s, in, cp) {
-		s.assumed[n] = true
-		at := path.Join(real, path.Base(cp.Src))
-		s.touched.trees = append(s.touched.trees, at)
-		_, err := p.survey.Lstat(ctx, at)
+	if done, err := p.lookUnseen(ctx, s, n, in, cp, real); done || err != nil {
 		return err
 	}
-	if !p.atHand(in) && !cp.AttemptUnpackDockerCompatibility {
-		done, err := p.survey.Complete(ctx, real, maxCompleted)
-		if err != nil || done {
-			s.touched.trees = append(s.touched.trees, real)
-			p.survey.NoteTree(s.Instruction.Instruction)
-			return err
-		}
-	}
 	return p.lookSources(ctx, s, in, cp, real)
+}
+
+// lookUnseen surveys a destination that is a directory without looking at the
+// source, which would have to be built for that: as for a file, with the copy
+// made to fail if it is none, or all that is there. It is false where the
+// source has to be looked at.
+func (p *plan) lookUnseen(ctx context.Context, s *step, n int, in *pb.Input, cp *pb.FileActionCopy, dest string) (bool, error) {
+	if p.atHand(in) || cp.AttemptUnpackDockerCompatibility {
+		return false, nil
+	}
+	at := dest
+	if p.assumes(s, cp) {
+		at = path.Join(dest, path.Base(cp.Src))
+		if _, err := p.survey.Lstat(ctx, at); err != nil {
+			return false, err
+		}
+	} else if done, err := p.survey.Complete(ctx, dest, maxCompleted); !done || err != nil {
+		return false, err
+	}
+	if p.survey.Facts().HasFiles(at) && p.ofBase(in) {
+		return false, nil
+	}
+	s.touched.trees = append(s.touched.trees, at)
+	if s.assumed[n] = at != dest; !s.assumed[n] {
+		p.survey.NoteTree(s.Instruction.Instruction)
+	}
+	return true, nil
 }
 
 // lookSources surveys every path below a directory that the copy brings.
@@ -156,16 +177,20 @@ func (p *plan) lookSources(ctx context.Context, s *step, in *pb.Input, cp *pb.Fi
 	if err != nil {
 		return err
 	}
+	_, e, err := p.survey.Resolve(ctx, dest)
+	if err != nil {
+		return err
+	}
 	for _, src := range srcs {
 		at := dest
-		if !src.isDir || !cp.DirCopyContents {
+		if e.Kind == skeleton.Dir && !(src.isDir && cp.DirCopyContents) {
 			at = path.Join(dest, src.name)
 		}
 		s.touched.trees = append(s.touched.trees, at)
 		if src.isDir {
 			err = p.compare(ctx, src, at, cp.IncludePatterns)
 		} else {
-			_, err = p.survey.Lstat(ctx, at)
+			err = p.overwrite(ctx, at, src.entry)
 		}
 		if err != nil {
 			return err
@@ -181,11 +206,30 @@ func (p *plan) atHand(in *pb.Input) bool {
 	return in == nil || src != nil && !strings.HasPrefix(src.Identifier, "docker-image://")
 }
 
+// ofBase says whether a source may have files of the base, just as they are.
+func (p *plan) ofBase(in *pb.Input) bool {
+	return p.graph.Reaches(in, p.graph.Bottom(p.head))
+}
+
+// overwrite surveys a path that a copy writes a file to. A file of the same size
+// and time is refused: the engine may take the base's to be unchanged, and what
+// that leaves cannot be told by looking.
+func (p *plan) overwrite(ctx context.Context, at string, with skeleton.Entry) error {
+	e, err := p.survey.Lstat(ctx, at)
+	if err != nil {
+		return err
+	}
+	if e.Kind == skeleton.File && with.Kind == skeleton.File && e.Size == with.Size && e.ModTime == with.ModTime {
+		return &skeleton.UnfitError{Path: at, Reason: "is in the base with the size and time of what is copied there"}
+	}
+	return nil
+}
+
 // assumes says whether the copy's source is held to be a file, so that it need
 // not be built to find out. A source that was a directory before is not, nor one
 // that has the destination's own name, as copies of directories often have.
-func (p *plan) assumes(s *step, in *pb.Input, cp *pb.FileActionCopy) bool {
-	return !p.certain && !p.atHand(in) && definition.CanAssumeFile(cp) &&
+func (p *plan) assumes(s *step, cp *pb.FileActionCopy) bool {
+	return !p.certain && definition.CanAssumeFile(cp) &&
 		path.Base(cp.Src) != path.Base(cp.Dest) &&
 		(p.trees == nil || !p.trees(s.Instruction.Instruction))
 }
@@ -211,10 +255,13 @@ func (p *plan) compare(ctx context.Context, src source, dest string, include []s
 		if err != nil {
 			return err
 		}
-		for name, se := range entries {
-			rel := path.Join(at.rel, name)
+		for _, name := range slices.Sorted(maps.Keys(entries)) {
+			se, rel := entries[name], path.Join(at.rel, name)
 			if !mayInclude(include, rel) {
 				continue
+			}
+			if err := p.overwrite(ctx, path.Join(real, name), se); err != nil {
+				return err
 			}
 			de, err := p.survey.Lstat(ctx, path.Join(real, name))
 			if err != nil {

@@ -34,6 +34,7 @@ type source struct {
 	path  string // where it is in the tree, after symbolic links
 	name  string // the name it gets in a destination directory
 	isDir bool
+	entry skeleton.Entry
 }
 
 // tree is the file system that an input of the graph makes. Reading it builds
@@ -92,7 +93,7 @@ func (s *sources) one(ctx context.Context, t *tree, in *pb.Input, name string, c
 	if err != nil {
 		return source{}, err
 	}
-	src := source{tree: t, path: real, name: path.Base(name), isDir: e.Kind == skeleton.Dir}
+	src := source{tree: t, path: real, name: path.Base(name), isDir: e.Kind == skeleton.Dir, entry: e}
 	if cp.AttemptUnpackDockerCompatibility && e.Kind == skeleton.File {
 		unpacked, err := s.unpack(ctx, t, in, real)
 		if err != nil || unpacked != nil {

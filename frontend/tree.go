@@ -102,6 +102,9 @@ func entry(st *fstypes.Stat) skeleton.Entry {
 			e.Mode |= unix
 		}
 	}
+	if mode.IsRegular() {
+		e.Size, e.ModTime = st.Size, st.ModTime
+	}
 	switch {
 	case mode.IsDir():
 		e.Kind = skeleton.Dir

@@ -116,6 +116,15 @@ func (g *Graph) Below(in *pb.Input) *pb.Input {
 	return below
 }
 
+// Bottom is the last input below another: the image, as a rule, that it all
+// stands upon.
+func (g *Graph) Bottom(in *pb.Input) *pb.Input {
+	for below := in; below != nil; below = g.Below(in) {
+		in = below
+	}
+	return in
+}
+
 // Definition is the part of the graph that the input needs, as a definition of
 // its own.
 func (g *Graph) Definition(in *pb.Input) *pb.Definition {

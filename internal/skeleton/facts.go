@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -90,6 +91,16 @@ func (f Facts) Differs(other Facts) string {
 	return ""
 }
 
+// HasFiles says whether a file is known at a path, or below it.
+func (f Facts) HasFiles(name string) bool {
+	for p, e := range f.Paths {
+		if e.Kind == File && (p == name || strings.HasPrefix(p, strings.TrimSuffix(name, "/")+"/")) {
+			return true
+		}
+	}
+	return false
+}
+
 // names are the names in a directory that was listed.
 func (f Facts) names(dir string) []string {
 	var out []string
@@ -123,8 +134,8 @@ const (
 )
 
 // document is the written form: one array an entry, to be short. A directory is
-// ["d", mode, uid, gid], a symbolic link ["l", target], another file ["f"],
-// nothing ["-"].
+// ["d", mode, uid, gid], a symbolic link ["l", target], another file
+// ["f", size, time, 1 if it has extended attributes], nothing ["-"].
 type document struct {
 	Paths  map[string][]any             `json:"paths,omitempty"`
 	Lines  map[string]map[string]string `json:"lines,omitempty"`
@@ -142,7 +153,8 @@ func (f Facts) MarshalJSON() ([]byte, error) {
 		case Symlink:
 			doc.Paths[p] = []any{"l", e.Target}
 		case File:
-			doc.Paths[p] = []any{"f"}
+			// The time is text: nanoseconds are more than a JSON number holds.
+			doc.Paths[p] = []any{"f", e.Size, strconv.FormatInt(e.ModTime, 10), btoi(e.Xattrs)}
 		default:
 			doc.Paths[p] = []any{"-"}
 		}
@@ -217,13 +229,31 @@ func parseEntry(p string, raw []any) (Entry, error) {
 			return Entry{}, errors.New("not a link that stays below the root")
 		}
 		return Entry{Kind: Symlink, Target: target}, nil
-	case kind == "f" && len(raw) == 1:
-		return Entry{Kind: File}, nil
+	case kind == "f" && len(raw) == 4:
+		return parseFile(raw)
 	case kind == "-" && len(raw) == 1:
 		return Entry{}, nil
 	default:
 		return Entry{}, errors.New("of an unknown form")
 	}
+}
+
+func parseFile(raw []any) (Entry, error) {
+	size, ok := raw[1].(float64)
+	text, isText := raw[2].(string)
+	at, err := strconv.ParseInt(text, 10, 64)
+	xattrs, isFlag := number(raw[3], 1)
+	if !ok || size < 0 || size > 1<<52 || size != float64(int64(size)) || !isText || err != nil || !isFlag {
+		return Entry{}, errors.New("not a file's size and time")
+	}
+	return Entry{Kind: File, Size: int64(size), ModTime: at, Xattrs: xattrs == 1}, nil
+}
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func first(raw []any) any {

@@ -39,7 +39,7 @@ func (t tree) Line(_ context.Context, file, name string) (string, Evidence, erro
 
 func dir(mode uint32) Entry         { return Entry{Kind: Dir, Mode: mode} }
 func link(target string) Entry      { return Entry{Kind: Symlink, Target: target} }
-func file() Entry                   { return Entry{Kind: File} }
+func file() Entry                   { return Entry{Kind: File, Size: 3, ModTime: 1700000000123456789} }
 func ctx() context.Context          { return context.Background() }
 func isUnfit(err error) bool        { return errors.As(err, new(*UnfitError)) }
 func survey(head Head) *Survey      { return NewSurvey(head) }
@@ -171,7 +171,7 @@ func TestStateIsTheFacts(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"/d": "dir", "/opt": "dir", "/opt/a": "-> b", "/opt/b": "-> ../srv/c", "/srv": "special", "/srv/c": "dir",
+		"/d": "dir", "/opt": "dir", "/opt/a": "-> b", "/opt/b": "-> ../srv/c", "/srv": "special", "/srv/c": "special",
 		"/bin": "-> usr/bin", "/usr": "dir", "/usr/bin": "dir", "/usr/bin/sh": "file",
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -223,8 +223,10 @@ func TestWrittenFactsThatAreRefused(t *testing.T) {
 		"link out":             `{"paths":{"/a":["l","../b"]}}`,
 		"absolute link out":    `{"paths":{"/a":["l","/../b"]}}`,
 		"empty link":           `{"paths":{"/a":["l",""]}}`,
+		"file of no size":      `{"paths":{"/a":["f",-1,"1",0]}}`,
+		"file of no time":      `{"paths":{"/a":["f",1,"x",0]}}`,
 		"orphan":               `{"paths":{"/a/b":["-"]}}`,
-		"below a file":         `{"paths":{"/a":["f"],"/a/b":["f"]}}`,
+		"below a file":         `{"paths":{"/a":["f",1,"1",0],"/a/b":["-"]}}`,
 		"line of another":      `{"lines":{"/etc/passwd":{"app":"root:x:0:0::/:"}}}`,
 		"two lines":            `{"lines":{"/etc/passwd":{"app":"app:x:1:1\nroot:x:0:0"}}}`,
 		"list of nothing":      `{"listed":["/a"]}`,

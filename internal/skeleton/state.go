@@ -2,6 +2,7 @@ package skeleton
 
 import (
 	"os"
+	"path"
 	"sort"
 	"time"
 
@@ -51,7 +52,7 @@ func (f Facts) action(fa *llb.FileAction, p string, e Entry) *llb.FileAction {
 	created := llb.WithCreatedTime(epoch)
 	switch e.Kind {
 	case Dir:
-		return mkdir(fa, p, e)
+		return mkdir(fa, p, e, f.Paths[path.Dir(p)].Mode&setgid != 0)
 	case Symlink:
 		return fa.Symlink(e.Target, p, created)
 	default:
@@ -59,11 +60,15 @@ func (f Facts) action(fa *llb.FileAction, p string, e Entry) *llb.FileAction {
 	}
 }
 
+// setgid is the bit that a directory inherits from its parent when it is made.
+const setgid = 0o2000
+
 // mkdir makes a directory. Mkdir masks the mode with 0777, and an engine may
-// mask it with its own umask besides: what a umask of 022 would change is made
-// by a copy, which sets the mode explicitly.
-func mkdir(fa *llb.FileAction, p string, e Entry) *llb.FileAction {
-	if e.Mode&^0o755 == 0 {
+// mask it with its own umask besides, and the kernel adds what is inherited: a
+// mode that a umask of 022 or the parent would change is made by a copy, which
+// sets it explicitly.
+func mkdir(fa *llb.FileAction, p string, e Entry, inherits bool) *llb.FileAction {
+	if e.Mode&^0o755 == 0 && !inherits {
 		return fa.Mkdir(p, os.FileMode(e.Mode), llb.WithUIDGID(int(e.UID), int(e.GID)), llb.WithCreatedTime(epoch))
 	}
 	return fa.Copy(seed, "/d", p, &llb.CopyInfo{

@@ -35,9 +35,13 @@ type Entry struct {
 	UID, GID uint32
 	// Target is a symbolic link's.
 	Target string
-	// Xattrs says that a directory has extended attributes, which no file
-	// operation could give to the skeleton's.
+	// Xattrs says that there are extended attributes. No file operation could
+	// give them to a directory of the skeleton.
 	Xattrs bool
+	// Size and ModTime (nanoseconds since 1970) are a file's. When a copy brings
+	// the same, the engine may take the base's file to be unchanged and leave
+	// it out of the layer, with the links and attributes that it has.
+	Size, ModTime int64
 }
 
 // Head is what is known of the file system that the tail is built upon.
