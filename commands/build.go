@@ -12,6 +12,7 @@ import (
 	"github.com/docker/buildx/util/imagetools"
 	"github.com/docker/cli/cli/command"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	dockerclient "github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -54,7 +55,12 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 		report := &progress.Report{}
 		defer useFrontend(dockerCli, report)()
 		if err := runStock(cmd, args); err != nil {
-			return err
+			return withHint(err)
+		}
+		if file, _ := cmd.Flags().GetString("metadata-file"); file != "" {
+			if err := report.AddTo(file); err != nil {
+				return err
+			}
 		}
 		switch {
 		case options.explain:
@@ -65,6 +71,17 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 		return nil
 	}
 	return stock, nil
+}
+
+// withHint says what to do when there is no engine to build with.
+func withHint(err error) error {
+	if dockerclient.IsErrConnectionFailed(err) {
+		return &errdefs.Error{
+			Kind: errdefs.Unsupported, Err: err,
+			Hint: "Start Docker, or choose another builder: docker buildx create --use, docker buildx ls.",
+		}
+	}
+	return err
 }
 
 // apply turns our flags into the build arguments by which the frontend knows

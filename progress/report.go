@@ -4,12 +4,15 @@ package progress
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/docker/go-units"
+	"github.com/moby/sys/atomicwriter"
 
 	"github.com/docker-relink/relink/frontend"
 )
@@ -115,6 +118,33 @@ func (r *Report) Platforms() []frontend.PlatformReport {
 		platforms = append(platforms, b.Platforms...)
 	}
 	return platforms
+}
+
+// AddTo puts the report into a metadata file that has none: of a build on several
+// nodes, buildx keeps nothing of what the builders answered.
+func (r *Report) AddTo(file string) error {
+	platforms := r.Platforms()
+	if file == "" || len(platforms) == 0 {
+		return nil
+	}
+	dt, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("adding the report to the metadata file: %w", err)
+	}
+	metadata := map[string]json.RawMessage{}
+	if err := json.Unmarshal(dt, &metadata); err != nil {
+		return fmt.Errorf("adding the report to the metadata file: %w", err)
+	}
+	if _, ok := metadata[metadataKey]; ok {
+		return nil
+	}
+	if metadata[metadataKey], err = (frontend.Report{Platforms: platforms}).Encode(); err != nil {
+		return err
+	}
+	if dt, err = json.MarshalIndent(metadata, "", "  "); err != nil {
+		return fmt.Errorf("adding the report to the metadata file: %w", err)
+	}
+	return atomicwriter.WriteFile(file, dt, 0o644)
 }
 
 // Print writes a line for every instruction of the tails; nothing when there is
