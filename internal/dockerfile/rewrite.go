@@ -152,7 +152,7 @@ func (f *File) WithSides(ranges []*Range) (*Sides, error) {
 	}
 	added := append(append(head, "FROM scratch AS "+SidesStage), copies...)
 	s.origin = append(append(headOf, ranges[0]), copiesOf...)
-	s.Text = append(text, strings.Join(added, "\n")+"\n"...)
+	s.Text = slices.Concat(text, []byte(strings.Join(added, "\n")+"\n"))
 	return s, nil
 }
 
