@@ -14,6 +14,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	solvererrdefs "github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
+	fstypes "github.com/tonistiigi/fsutil/types"
 
 	"github.com/docker-relink/relink/internal/dockerfile"
 )
@@ -29,7 +30,7 @@ type dockerfileSource struct {
 // this and of the Dockerfile frontend's own reading, as they are the same
 // operation.
 func readDockerfile(ctx context.Context, c gateway.Client) *dockerfileSource {
-	ui, err := dockerui.NewClient(ownOpts{c})
+	ui, err := dockerui.NewClient(quickReader{c})
 	if err != nil {
 		return nil
 	}
@@ -40,13 +41,44 @@ func readDockerfile(ctx context.Context, c gateway.Client) *dockerfileSource {
 	return &dockerfileSource{Source: src, ui: ui}
 }
 
-// ownOpts gives dockerui options that it can change, which it does.
-type ownOpts struct{ gateway.Client }
+// quickReader is a builder for dockerui to read the Dockerfile from in two
+// requests instead of four or five: sizes and the ignore file are not asked
+// for. It gives out options that dockerui can change, which it does.
+type quickReader struct{ gateway.Client }
 
-func (c ownOpts) BuildOpts() gateway.BuildOpts {
+func (c quickReader) BuildOpts() gateway.BuildOpts {
 	o := c.Client.BuildOpts()
 	o.Opts = maps.Clone(o.Opts)
 	return o
+}
+
+func (c quickReader) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
+	res, err := c.Client.Solve(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	ref, err := res.SingleRef()
+	if err != nil {
+		return nil, err
+	}
+	quick := gateway.NewResult()
+	quick.SetRef(quickRef{ref})
+	return quick, nil
+}
+
+type quickRef struct{ gateway.Reference }
+
+var errUnasked = errors.New("not asked for")
+
+func (r quickRef) StatFile(context.Context, gateway.StatRequest) (*fstypes.Stat, error) {
+	return nil, errUnasked
+}
+
+func (r quickRef) ReadFile(ctx context.Context, req gateway.ReadRequest) ([]byte, error) {
+	if strings.HasSuffix(req.Filename, ".dockerignore") {
+		return nil, errUnasked
+	}
+	return r.Reference.ReadFile(ctx, req)
 }
 
 // error shows an error at lines of the user's Dockerfile.
