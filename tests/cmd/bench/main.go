@@ -1,0 +1,56 @@
+// Command bench runs stock buildx and relink by turns and writes what they cost
+// into docs/benchmarks.md.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/docker-relink/relink/tests/bed"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "ERROR:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	page := flag.String("page", filepath.Join(bed.Root(), "docs", "benchmarks.md"), "page to write the table into; \"\" writes none")
+	pairs := flag.Int("pairs", 21, "how often each pair is run")
+	repeats := flag.Int("days", 5, "how often each build after a moved base is run")
+	peakFile := flag.String("peak", "", "run the command in the arguments and write its peak memory into this file; for the benchmarks' own use")
+	flag.Parse()
+	if *peakFile != "" {
+		return peak(*peakFile, flag.Args())
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var results []result
+	var days []dayTwoResult
+	err := bed.Alone(ctx, func(t testing.TB, b *bed.Bed) {
+		r := &runner{t: t, bed: b, pairs: *pairs}
+		for _, c := range r.cases() {
+			res := r.measure(c)
+			fmt.Println(res)
+			results = append(results, res)
+		}
+		for _, d := range r.daysTwo() {
+			res := r.measureDayTwo(d, *repeats)
+			fmt.Println(res.row())
+			days = append(days, res)
+		}
+	})
+	if err != nil || *page == "" {
+		return err
+	}
+	return writeTable(*page, table(results, *pairs)+"\n"+dayTwoTable(days, *repeats))
+}
