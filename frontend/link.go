@@ -55,12 +55,15 @@ func link(ctx context.Context, c gateway.Client, o linkOptions, r platformRef) (
 	return l, nil
 }
 
-// make plans and composes the state. When it rests on assumptions about the
-// sources of copies, it is built here: if one does not hold, the sources are
-// looked at.
+// make plans and composes the state. When it rests on what may not hold, on
+// assumptions about the sources of copies or on inherited facts, it is built
+// here: where a copy fails, the sources and the head are looked at.
 func (l *linking) make(ctx context.Context, o linkOptions) error {
-	if err := l.compose(ctx, o); err != nil || l.def == nil || !l.plan.assumesAny() {
+	if err := l.compose(ctx, o); err != nil || l.def == nil {
 		return err
+	}
+	if l.plan.sound && !l.plan.assumesAny() {
+		return nil
 	}
 	err := evaluate(ctx, l.plan.c, l.def)
 	if err == nil || !failsInFileAction(err) {

@@ -26,7 +26,8 @@ type plan struct {
 	remarks []string
 	// trees says whether the source of an instruction was a directory before.
 	trees func(instruction string) bool
-	// certain has no source held to be a file without looking at it.
+	// certain holds no source to be a file without looking at it, and inherits no
+	// facts.
 	certain bool
 	// sound says that every fact is one about this very base.
 	sound bool
@@ -88,11 +89,11 @@ func (p *plan) surveyed(ctx context.Context, memory Memory, strict bool) error {
 	return p.read(ctx, memory)
 }
 
-// readsAnyway says that the head is read whatever is remembered: one with RUN is
-// on the builder, or is built there now, unless an imported cache stands for
-// it, so reading it costs nothing.
+// readsAnyway says that the head is read whatever is remembered: when that did
+// not hold, and when the head has RUN. Then it is on the builder, or is built
+// there now, unless an imported cache stands for it, so reading it costs nothing.
 func (p *plan) readsAnyway() bool {
-	return p.base.Repository == "" && !importsCache(p.c.BuildOpts().Opts)
+	return p.certain && !p.sound || p.base.Repository == "" && !importsCache(p.c.BuildOpts().Opts)
 }
 
 // recalled surveys the head by what is remembered of it, and returns
@@ -127,18 +128,23 @@ func (p *plan) read(ctx context.Context, memory Memory) error {
 	return nil
 }
 
-// verify reads from the head what was surveyed by other evidence, and returns
-// an error that names the path when the head says otherwise.
+// verify reads from the head what was surveyed by other evidence. It returns an
+// error that names the path when the head says otherwise, or the line that may
+// not be linked by what it says.
 func (p *plan) verify(ctx context.Context, memory Memory) error {
 	if p.sound {
 		return nil
 	}
-	said := p.survey.Facts()
+	said, linked := p.survey.Facts(), p.linked
 	if err := p.read(ctx, memory); err != nil {
 		return err
 	}
 	if at := said.Differs(p.survey.Facts()); at != "" {
 		return fmt.Errorf("verifying the link to %s: %s is not what an earlier base had there", p.base.Repository, at)
+	}
+	if p.linked < linked {
+		s := p.steps[p.linked]
+		return fmt.Errorf("verifying the link to %s: line %d: %s", p.base.Repository, s.Step.Line, s.Reason)
 	}
 	return nil
 }

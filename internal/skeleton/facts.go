@@ -77,7 +77,9 @@ func (f Facts) Differs(other Facts) string {
 		}
 	}
 	for _, dir := range sortedKeys(f.Listed) {
-		if other.Listed[dir] && !slices.Equal(f.names(dir), other.names(dir)) {
+		// A file that is new there is replaced as if it were not; a directory or a
+		// link is not.
+		if other.Listed[dir] && !slices.Equal(f.names(dir, Dir, Symlink), other.names(dir, Dir, Symlink)) {
 			return dir
 		}
 	}
@@ -101,11 +103,11 @@ func (f Facts) HasFiles(name string) bool {
 	return false
 }
 
-// names are the names in a directory that was listed.
-func (f Facts) names(dir string) []string {
+// names are the names of the given kinds in a directory that was listed.
+func (f Facts) names(dir string, kinds ...Kind) []string {
 	var out []string
 	for _, p := range sortedKeys(f.Paths) {
-		if path.Dir(p) == dir && f.Paths[p].Kind != Absent {
+		if path.Dir(p) == dir && slices.Contains(kinds, f.Paths[p].Kind) {
 			out = append(out, path.Base(p))
 		}
 	}

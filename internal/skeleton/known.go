@@ -61,11 +61,11 @@ func (k Known) Lstat(_ context.Context, name string) (Entry, Evidence, error) {
 func (k Known) List(_ context.Context, dir string) ([]string, Evidence, error) {
 	switch {
 	case k.Proved.Listed[dir]:
-		return k.Proved.names(dir), Proved, nil
+		return k.Proved.names(dir, Dir, Symlink, File), Proved, nil
 	case k.Repeated.Listed[dir]:
-		return k.Repeated.names(dir), Inherited, nil
+		return k.Repeated.names(dir, Dir, Symlink, File), Inherited, nil
 	case k.Inherited.Listed[dir] && !Moves(dir):
-		return k.Inherited.names(dir), Inherited, nil
+		return k.Inherited.names(dir, Dir, Symlink, File), Inherited, nil
 	default:
 		return nil, 0, ErrUnknown
 	}

@@ -287,16 +287,17 @@ func TestDiffers(t *testing.T) {
 		a, b Facts
 		want string
 	}{
-		"same":         {one("/a", dir(0o755)), one("/a", dir(0o755)), ""},
-		"mode":         {one("/a", dir(0o755)), one("/a", dir(0o700)), "/a"},
-		"owner":        {one("/a", dir(0o755)), one("/a", Entry{Kind: Dir, Mode: 0o755, UID: 1}), "/a"},
-		"kind":         {one("/a", dir(0o755)), one("/a", file()), "/a"},
-		"gone":         {one("/a", dir(0o755)), one("/a", Entry{}), "/a"},
-		"link":         {one("/a", link("x")), one("/a", link("y")), "/a"},
-		"file's mode":  {one("/a", file()), one("/a", Entry{Kind: File, Mode: 0o600}), ""},
-		"not known":    {one("/a", file()), one("/b", file()), ""},
-		"another user": {lines("app:x:1:1"), lines("app:x:2:1"), "/etc/passwd (app)"},
-		"new entry":    {listed("/a/x"), listed("/a/y"), "/a"},
+		"same":          {one("/a", dir(0o755)), one("/a", dir(0o755)), ""},
+		"mode":          {one("/a", dir(0o755)), one("/a", dir(0o700)), "/a"},
+		"owner":         {one("/a", dir(0o755)), one("/a", Entry{Kind: Dir, Mode: 0o755, UID: 1}), "/a"},
+		"kind":          {one("/a", dir(0o755)), one("/a", file()), "/a"},
+		"gone":          {one("/a", dir(0o755)), one("/a", Entry{}), "/a"},
+		"link":          {one("/a", link("x")), one("/a", link("y")), "/a"},
+		"file's mode":   {one("/a", file()), one("/a", Entry{Kind: File, Mode: 0o600}), ""},
+		"not known":     {one("/a", file()), one("/b", file()), ""},
+		"another user":  {lines("app:x:1:1"), lines("app:x:2:1"), "/etc/passwd (app)"},
+		"new directory": {listed("/a/x", dir(0o755)), listed("/a/y", dir(0o755)), "/a"},
+		"new file":      {listed("/a/x", file()), listed("/a/y", file()), ""},
 	} {
 		if got := tc.a.Differs(tc.b); got != tc.want {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
@@ -310,9 +311,9 @@ func lines(line string) Facts {
 	return f
 }
 
-func listed(p string) Facts {
+func listed(p string, e Entry) Facts {
 	f := NewFacts()
-	f.Paths[path.Dir(p)], f.Paths[p] = dir(0o755), file()
+	f.Paths[path.Dir(p)], f.Paths[p] = dir(0o755), e
 	f.Listed[path.Dir(p)] = true
 	return f
 }
