@@ -44,6 +44,7 @@ type rebased struct {
 	oldLayers        int
 	result           *image.Result
 	report           RebasePlatform
+	tried            []string // the ways to the base that led nowhere
 }
 
 // rebase answers a request for a rebase. All platforms are planned before

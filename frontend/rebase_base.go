@@ -72,8 +72,8 @@ func (r *rebasing) findBase(ctx context.Context, b *rebased) error {
 		}
 	}
 	cause := ""
-	for _, remark := range b.report.Remarks {
-		cause += "\n  " + remark
+	for _, tried := range b.tried {
+		cause += "\n  " + tried
 	}
 	return errdefs.Invalidf("Name it with --from, or images that it may be with --candidate. If it is gone, --force-layers N takes the first N layers for its.",
 		"the base of %s is not known%s", b.image.origin, cause)
@@ -114,8 +114,11 @@ func (b *rebased) take(old *imageOn) {
 	b.old, b.oldLayers = old, len(old.config.RootFS.DiffIDs)
 }
 
+// remarkf notes what was found on the way to the base and not used.
 func (b *rebased) remarkf(format string, args ...any) {
-	b.report.Remarks = append(b.report.Remarks, fmt.Sprintf(format, args...))
+	remark := fmt.Sprintf(format, args...)
+	b.tried = append(b.tried, remark)
+	b.report.Remarks = append(b.report.Remarks, remark)
 }
 
 // baseByAnnotations takes the base that the image's annotations name. The digest
@@ -133,7 +136,7 @@ func (r *rebasing) baseByAnnotations(ctx context.Context, b *rebased) error {
 		return errNotFound
 	}
 	if !ok || base.Name == "" {
-		b.remarkf("the image's annotations name no base")
+		b.tried = append(b.tried, "the image's annotations name no base")
 		return errNotFound
 	}
 	return r.baseAmong(ctx, b, "the image's annotations name", exactThenName(base))
@@ -172,7 +175,7 @@ func (r *rebasing) baseAmong(ctx context.Context, b *rebased, says string, refs 
 func (r *rebasing) baseByProvenance(ctx context.Context, b *rebased) error {
 	m, ok := r.image.description.For(b.platform)
 	if !ok || r.Images == nil || len(m.Attestations) == 0 {
-		b.remarkf("the image has no provenance that could be read")
+		b.tried = append(b.tried, "the image has no provenance that could be read")
 		return errNotFound
 	}
 	predicates, err := r.Images.Provenance(ctx, r.image.origin.ref(), m)

@@ -239,22 +239,23 @@ func pin(ref string, dgst digest.Digest) (string, error) {
 // readLayout reads an image of an OCI layout on the client's disk. The builder
 // asks the client for it by the name of a store in the session.
 func (r *resolver) readLayout(ctx context.Context, img *imageOn, p *ocispecs.Platform) error {
-	named, err := reference.ParseNormalizedNamed(img.origin.value)
+	// The store's name is no image's, so it is not to be normalized like one.
+	parsed, err := reference.Parse(img.origin.value)
 	if err != nil {
 		return err
 	}
-	digested, ok := named.(reference.Digested)
-	if !ok {
+	named, isNamed := parsed.(reference.Named)
+	digested, isDigested := parsed.(reference.Digested)
+	if !isNamed || !isDigested {
 		return errdefs.Invalidf("", "the OCI layout %s names no digest", img.origin.value)
 	}
-	store, _, _ := strings.Cut(img.origin.value, "@")
+	store := named.Name()
 	session := r.c.BuildOpts().SessionID
-	ref := img.origin.role + "@" + digested.Digest().String()
-	named, err = reference.ParseNormalizedNamed(ref)
+	named, err = reference.ParseNormalizedNamed(img.origin.role + "@" + digested.Digest().String())
 	if err != nil {
 		return err
 	}
-	ref = named.String()
+	ref := named.String()
 	_, dgst, dt, err := r.c.ResolveImageConfig(ctx, ref, sourceresolver.Opt{
 		LogName: fmt.Sprintf("[%s] load metadata from the OCI layout", img.origin.role),
 		OCILayoutOpt: &sourceresolver.ResolveOCILayoutOpt{
