@@ -22,6 +22,9 @@ type Frontend struct {
 	Inner string
 	// Memory keeps facts about bases from build to build; nil keeps none.
 	Memory Memory
+	// Present says whether the builder has the files of an image, given the
+	// image's digest: then they are read rather than inherited; nil does not know.
+	Present func(ctx context.Context, digest string) bool
 	// Reserved says that an annotation of the image's manifest is not ours to
 	// set, because the user set it; nil sets none at all.
 	Reserved func(key string) bool
@@ -77,6 +80,7 @@ func (f *Frontend) linkOptions(opts map[string]string) (o linkOptions, err error
 	if o.explain, err = flag(opts, ExplainArg, false); err != nil {
 		return o, err
 	}
+	o.present = f.Present
 	if o.memory = f.Memory; o.memory == nil {
 		o.memory = noMemory{}
 	}

@@ -27,6 +27,7 @@ type linkOptions struct {
 	annotate bool
 	explain  bool
 	memory   Memory
+	present  func(ctx context.Context, digest string) bool
 }
 
 // link splits one state into head and tail, and builds as much of the tail as
@@ -89,7 +90,7 @@ func (p *plan) make(ctx context.Context, o linkOptions) error {
 	if o.mode == LinkAlways {
 		return p.vouched(ctx)
 	}
-	if err := p.surveyed(ctx, o.memory, o.mode == LinkStrict); err != nil {
+	if err := p.surveyed(ctx, o); err != nil {
 		return err
 	}
 	if o.verify {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
@@ -78,15 +79,20 @@ func (vouchedHead) Line(context.Context, string, string) (string, skeleton.Evide
 // surveyed links the steps, from the first one, of which everything that they
 // look at in the head can be put into a skeleton: by what is remembered when
 // that suffices, else by reading the head.
-func (p *plan) surveyed(ctx context.Context, memory Memory, strict bool) error {
+func (p *plan) surveyed(ctx context.Context, o linkOptions) error {
 	if p.readsAnyway() {
-		return p.read(ctx, memory)
+		return p.read(ctx, o.memory)
 	}
-	err := p.recalled(ctx, memory, strict)
-	if !errors.Is(err, skeleton.ErrUnknown) {
+	err := p.recalled(ctx, o.memory, o.mode == LinkStrict)
+	switch {
+	case errors.Is(err, skeleton.ErrUnknown):
+		return p.read(ctx, o.memory)
+	case err == nil && !p.sound && o.present != nil && p.base.Repository != "" && o.present(ctx, p.base.Digest):
+		// The base is there: what costs nothing to read need not be inherited.
+		return p.read(ctx, o.memory)
+	default:
 		return err
 	}
-	return p.read(ctx, memory)
 }
 
 // readsAnyway says that the head is read whatever is remembered: when that did
@@ -121,11 +127,35 @@ func (p *plan) read(ctx context.Context, memory Memory) error {
 	if err != nil {
 		return err
 	}
+	p.prefetch(ctx, t)
 	if err := p.look(ctx, t, func(s *step) { s.Evidence = skeleton.Read.String() }); err != nil {
 		return err
 	}
 	memory.Keep(p.base, p.survey.Facts())
 	return nil
+}
+
+// prefetch reads what the steps will look at, all at the same time: one after
+// the other they would take as many round trips as there are directories. Where
+// it fails, the survey will say so.
+func (p *plan) prefetch(ctx context.Context, t *tree) {
+	var wg sync.WaitGroup
+	for _, s := range p.steps {
+		for _, a := range s.Actions() {
+			wg.Go(func() {
+				if mk := a.GetMkdir(); mk != nil {
+					_, _, _ = skeleton.NewSurvey(t).Resolve(ctx, mk.Path)
+				}
+				if cp := a.GetCopy(); cp != nil {
+					_, e, err := skeleton.NewSurvey(t).Resolve(ctx, cp.Dest)
+					if in := s.Source(a); err == nil && e.Kind == skeleton.Dir && p.atHand(in) {
+						_, _ = p.sources.of(ctx, in, cp)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // verify reads from the head what was surveyed by other evidence. It returns an

@@ -234,6 +234,20 @@ func TestFactsAreRead(t *testing.T) {
 		factBase(t, b, base, bed.Text("etc/day", "two\n"))
 		wantEvidence(t, m.build(t, "relink", dir, app), "(read now)")
 	})
+	t.Run("of a base that is there", func(t *testing.T) {
+		base := b.Registry.Ref("reads/there:1")
+		factBase(t, b, base)
+		dir := factContext(t, b, base, factTail)
+		app := b.Registry.Ref("reads/there-app:1")
+		m := newMachine(t, b)
+		m.build(t, "relink", dir, app).MustSucceed(t)
+		factBase(t, b, base, bed.Text("etc/day", "two\n"))
+		wantEvidence(t, m.build(t, "relink", dir, app+"b"), "(inherited, remembered here)")
+		// A command on the base unpacks it.
+		bed.WriteFiles(t, dir, bed.Text("Dockerfile.run", "FROM "+b.Base(t, "busybox")+"\nRUN --mount=from="+base+",target=/b ls /b\n"))
+		m.bed.Docker(t, dir, m.env, "buildx", "build", "-o", "type=cacheonly", "-f", "Dockerfile.run", ".").MustSucceed(t)
+		wantEvidence(t, m.build(t, "relink", dir, app+"c"), "(read now)")
+	})
 	t.Run("of another repository", func(t *testing.T) {
 		other := b.Registry.Ref("reads/other:1")
 		factBase(t, b, other, bed.Text("etc/day", "three\n"))

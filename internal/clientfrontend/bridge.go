@@ -42,7 +42,9 @@ func (h *Host) answer(ctx context.Context, req *gwpb.SolveRequest, resp *gwpb.So
 	if err != nil {
 		return fmt.Errorf("opening the builder's gateway: %w", err)
 	}
-	if err := c.Run(ctx, h.Build(request(req.Frontend, build))); err != nil {
+	r := request(req.Frontend, build)
+	r.Present = func(ctx context.Context, digest string) bool { return present(ctx, cc, digest) }
+	if err := c.Run(ctx, h.Build(r)); err != nil {
 		return grpcerrors.ToGRPC(ctx, err)
 	}
 	if br.returned == nil {
