@@ -272,7 +272,8 @@ func useRebase(dockerCli command.Cli, report *rebaseReport) (end func()) {
 			}
 			return report.watch(f.Build)
 		},
-		Response: report.take,
+		Response:  report.take,
+		Leftovers: frontend.Leftovers,
 	}
 	return host.Install()
 }

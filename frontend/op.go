@@ -4,6 +4,7 @@ import (
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 
 	"github.com/docker-relink/relink/internal/errdefs"
+	"github.com/docker-relink/relink/internal/layers"
 )
 
 // OpArg is the build argument that asks for something else than the build of a
@@ -24,4 +25,13 @@ func (f *Frontend) operation(opts map[string]string) (gateway.BuildFunc, error) 
 	default:
 		return nil, errdefs.Invalidf("Use "+OpRebase+", or leave it out.", "invalid value %q of %s", op, OpArg)
 	}
+}
+
+// Leftovers are filters of the records that should be taken out of the builder's
+// cache when the request with these options is done, nil for none.
+func Leftovers(opts map[string]string) []string {
+	if opts[buildArgPrefix+OpArg] == OpRebase {
+		return layers.Leftovers()
+	}
+	return nil
 }

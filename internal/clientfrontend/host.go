@@ -28,6 +28,10 @@ type Host struct {
 	// "frontend." arrives there.
 	Response func(exporterResponse map[string]string)
 
+	// Leftovers, when set, says which records of the builder's cache should go
+	// when the build with these frontend options has ended.
+	Leftovers func(frontendOpts map[string]string) (filters []string)
+
 	mu     sync.Mutex
 	builds map[string]*controlapi.SolveRequest // by build ID, while they run
 }
@@ -43,9 +47,6 @@ type Request struct {
 	// Annotations are the keys of the annotations that the user set on the
 	// image's manifests.
 	Annotations []string
-	// Present says whether the builder has the files of an image, given the
-	// image's digest.
-	Present func(ctx context.Context, digest string) bool
 }
 
 // ownSolve marks the context of the frontend's own requests, so that they are
@@ -61,6 +62,7 @@ func (h *Host) intercept(ctx context.Context, method string, req, reply any, cc 
 	switch r := req.(type) {
 	case *controlapi.SolveRequest:
 		defer h.keep(r)()
+		defer h.prune(context.WithoutCancel(ctx), r.FrontendAttrs, cc)
 		if err := invoke(ctx, method, req, reply, cc, opts...); err != nil {
 			return err
 		}
@@ -74,6 +76,22 @@ func (h *Host) intercept(ctx context.Context, method string, req, reply any, cc 
 		}
 	}
 	return invoke(ctx, method, req, reply, cc, opts...)
+}
+
+// prune takes what the build should not leave behind out of the builder's cache.
+// A builder that does not let us keeps it: the build itself is done.
+func (h *Host) prune(ctx context.Context, frontendOpts map[string]string, cc *grpc.ClientConn) {
+	if h.Leftovers == nil {
+		return
+	}
+	filters := h.Leftovers(frontendOpts)
+	if len(filters) == 0 {
+		return
+	}
+	stream, err := controlapi.NewControlClient(cc).Prune(ctx, &controlapi.PruneRequest{Filter: filters})
+	for err == nil {
+		_, err = stream.Recv()
+	}
 }
 
 // isDockerfile says whether a request is for the Dockerfile frontend: the

@@ -24,13 +24,20 @@ type Rebase struct {
 	Onto llb.State
 }
 
+// Named is what the names of the steps of a rebase begin with.
+const Named = "[rebase] "
+
 // State is the rebased image.
 //
-// The own layers are the difference between the image's first layers and the
-// whole image, both taken from the image itself: then BuildKit sees that the
-// lower side is the beginning of the upper one, and takes the layers as they
-// are, without unpacking any. With the old base as the lower side it would do so
-// only while the base is still there, compressed as the image has it.
+// Each own layer is the difference between the image's first layers without it
+// and with it, both taken from the image itself: then BuildKit sees that the one
+// is the other's parent, and takes the layer as it is, without unpacking any.
+// With the old base as the lower side it would do so only while the base is still
+// there, compressed as the image has it.
+//
+// One difference for all own layers would do the same, but by records in
+// BuildKit's cache that have no name. These have to be found again (see
+// Leftovers).
 func (r Rebase) State() llb.State {
 	switch r.OldBaseLayers {
 	case r.Layers:
@@ -38,14 +45,33 @@ func (r Rebase) State() llb.State {
 	case 0:
 		return r.on(r.Image(Whole, "[image] the whole image"))
 	}
-	own := llb.Diff(
-		r.Image(r.OldBaseLayers, fmt.Sprintf("[image] layers 1 to %d, the old base's", r.OldBaseLayers)),
-		r.Image(Whole, "[image] the whole image"),
-		llb.WithCustomName(fmt.Sprintf("[rebase] layers %d to %d, the image's own", r.OldBaseLayers+1, r.Layers)),
-	)
-	return r.on(own)
+	var own []llb.State
+	below := r.first(r.OldBaseLayers)
+	for n := r.OldBaseLayers + 1; n <= r.Layers; n++ {
+		with := r.first(n)
+		own = append(own, llb.Diff(below, with, llb.WithCustomNamef("%sthe image's own layer %d", Named, n)))
+		below = with
+	}
+	return r.on(own...)
 }
 
-func (r Rebase) on(own llb.State) llb.State {
-	return llb.Merge([]llb.State{r.Onto, own}, llb.WithCustomName("[rebase] the image's own layers on the new base"))
+// first is the image's first n layers.
+func (r Rebase) first(n int) llb.State {
+	if n == r.Layers {
+		return r.Image(Whole, "[image] the whole image")
+	}
+	return r.Image(n, fmt.Sprintf("[image] the first %d layers", n))
 }
+
+func (r Rebase) on(own ...llb.State) llb.State {
+	return llb.Merge(append([]llb.State{r.Onto}, own...), llb.WithCustomName(Named+"the image's own layers on the new base"))
+}
+
+// Leftovers are filters of BuildKit's cache records that should go once a rebase
+// is exported.
+//
+// When BuildKit (v0.33) exports a difference that is a layer as it is, it gives
+// the record of the difference the identity of the image up to that layer. Who
+// uses an image with these layers later may get the difference in place of the
+// image, without all that is below. Such a record costs nothing to make again.
+func Leftovers() []string { return []string{`description~="^\\[rebase\\] "`} }

@@ -28,7 +28,7 @@ func TestRebaseState(t *testing.T) {
 		layers, oldBase int
 		want            []string
 	}{
-		{"own layers on a base", 5, 3, []string{"base:2", "app:1 limit 3", "app:1", "diff", "merge"}},
+		{"own layers on a base", 5, 3, []string{"base:2", "app:1 limit 3", "app:1 limit 4", "app:1", "diff", "diff", "merge"}},
 		{"an image from scratch", 5, 0, []string{"base:2", "app:1", "merge"}},
 		{"no own layers", 3, 3, []string{"base:2"}},
 	} {
