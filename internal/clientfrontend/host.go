@@ -47,6 +47,9 @@ type Request struct {
 	// Annotations are the keys of the annotations that the user set on the
 	// image's manifests.
 	Annotations []string
+	// Present says whether the builder has the files of an image, given the
+	// image's digest.
+	Present func(ctx context.Context, digest string) bool
 }
 
 // ownSolve marks the context of the frontend's own requests, so that they are
