@@ -158,13 +158,15 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 // useFrontend makes every builder that is loaded from now on run our frontend
 // in the client, and returns the function that ends it.
 func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
-	manifests := registry.NewReader(imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)})
+	auth := imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)}
+	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
 	store := memory.Store{Dir: filepath.Join(confutil.NewConfig(dockerCli).Dir(), "relink", "facts")}
 	report.Size = manifests.Size
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{
 				Inner:    r.Frontend,
+				Images:   known,
 				Memory:   &memory.Memory{Store: store, Manifests: manifests, Images: append(r.Caches, r.Images...)},
 				Present:  r.Present,
 				Reserved: func(key string) bool { return slices.Contains(r.Annotations, key) },
@@ -177,7 +179,8 @@ func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
 				return res, err
 			}
 		},
-		Response: report.Take,
+		Response:  report.Take,
+		Leftovers: frontend.Leftovers,
 	}
 	return host.Install()
 }
