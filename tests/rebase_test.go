@@ -36,6 +36,9 @@ type rebaseRepo struct {
 // so what one of them has run is in the cache for the others.
 var rebasesBegan = time.Now().Add(-time.Second)
 
+// asBed keeps the requests of the tests themselves out of the account.
+var asBed = remote.WithUserAgent("relink-bed")
+
 const rebaseApp = `FROM %s
 ENV APP=yes
 RUN mkdir -p /app/bin && printf '#!/bin/sh\ncat /base.txt\n' > /app/bin/show && chmod 755 /app/bin/show \
@@ -108,7 +111,7 @@ func wantValid(t *testing.T, ref string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	desc, err := remote.Get(parsed)
+	desc, err := remote.Get(parsed, asBed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +203,7 @@ func (r rebaseRepo) checkRebased(t *testing.T, tag string, onto bed.Image) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	desc, err := remote.Get(parsed)
+	desc, err := remote.Get(parsed, asBed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +250,7 @@ func TestRebaseAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	app, err := remote.Image(parsed)
+	app, err := remote.Image(parsed, asBed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +345,7 @@ func TestRebaseWithoutOldBase(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := remote.Delete(digest); err != nil {
+		if err := remote.Delete(digest, asBed); err != nil {
 			t.Fatal(err)
 		}
 		result := r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), "--push", "-t", r.ref("none:1"))
@@ -365,7 +368,7 @@ func recompressed(t *testing.T, ref string) v1.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from, err := remote.Image(parsed)
+	from, err := remote.Image(parsed, asBed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -618,7 +621,7 @@ func rawIndex(t *testing.T, ref string) index {
 	if err != nil {
 		t.Fatal(err)
 	}
-	idx, err := remote.Index(parsed)
+	idx, err := remote.Index(parsed, asBed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -640,7 +643,7 @@ func attestation(t *testing.T, repo string, manifest v1.Hash) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	desc, err := remote.Get(parsed)
+	desc, err := remote.Get(parsed, asBed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -648,7 +651,7 @@ func attestation(t *testing.T, repo string, manifest v1.Hash) string {
 	if err := json.Unmarshal(desc.Manifest, &m); err != nil {
 		t.Fatal(err)
 	}
-	layer, err := remote.Layer(parsed.Context().Digest(m.Layers[0].Digest.String()))
+	layer, err := remote.Layer(parsed.Context().Digest(m.Layers[0].Digest.String()), asBed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -675,10 +678,10 @@ func sign(t *testing.T, repo, digest string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(parsed.Tag(strings.Replace(digest, ":", "-", 1)+".sig"), signature); err != nil {
+	if err := remote.Write(parsed.Tag(strings.Replace(digest, ":", "-", 1)+".sig"), signature, asBed); err != nil {
 		t.Fatal(err)
 	}
-	subject, err := remote.Head(parsed.Digest(digest))
+	subject, err := remote.Head(parsed.Digest(digest), asBed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -691,7 +694,7 @@ func sign(t *testing.T, repo, digest string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(parsed.Digest(d.String()), image); err != nil {
+	if err := remote.Write(parsed.Digest(d.String()), image, asBed); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -707,7 +710,7 @@ func TestRebaseLayouts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		image, err := remote.Image(parsed)
+		image, err := remote.Image(parsed, asBed)
 		if err != nil {
 			t.Fatal(err)
 		}
