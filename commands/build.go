@@ -166,6 +166,8 @@ func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{
 				Inner:    r.Frontend,
+				Default:  frontend.LinkMode(os.Getenv(frontend.LinkArg)),
+				Image:    first(r.Images),
 				Images:   known,
 				Memory:   &memory.Memory{Store: store, Manifests: manifests, Images: append(r.Caches, r.Images...)},
 				Present:  r.Present,
@@ -183,6 +185,13 @@ func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
 		Leftovers: frontend.Leftovers,
 	}
 	return host.Install()
+}
+
+func first(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return list[0]
 }
 
 // silent says whether the user asked for output that is for programs only.

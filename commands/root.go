@@ -20,12 +20,16 @@ a new base costs no rebuild and no pull.`
 	if err != nil {
 		return nil, err
 	}
+	bake, err := newBakeCmd(take(root, "bake"), dockerCli)
+	if err != nil {
+		return nil, err
+	}
 	rebase, err := newRebaseCmd(dockerCli)
 	if err != nil {
 		return nil, err
 	}
 	root.RemoveCommand(root.Commands()...)
-	root.AddCommand(build, rebase, newVersionCmd(dockerCli))
+	root.AddCommand(build, bake, rebase, newVersionCmd(dockerCli))
 	return root, nil
 }
 

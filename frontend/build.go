@@ -20,6 +20,10 @@ type Frontend struct {
 	// Inner is the builder's frontend that reads the Dockerfile,
 	// "dockerfile.v0" as a rule.
 	Inner string
+	// Default is the link mode where the request names none; "" is auto.
+	Default LinkMode
+	// Image is the name of the result in the report.
+	Image string
 	// Memory keeps facts about bases from build to build; nil keeps none.
 	Memory Memory
 	// Present says whether the builder has the files of an image, given the
@@ -68,7 +72,11 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 }
 
 func (f *Frontend) linkOptions(opts map[string]string) (o linkOptions, err error) {
-	if o.mode, err = ParseLinkMode(opts[buildArgPrefix+LinkArg]); err != nil {
+	mode, ok := opts[buildArgPrefix+LinkArg]
+	if !ok {
+		mode = string(f.Default)
+	}
+	if o.mode, err = ParseLinkMode(mode); err != nil {
 		return o, err
 	}
 	if o.verify, err = flag(opts, VerifyArg, false); err != nil {
@@ -137,6 +145,7 @@ func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptio
 	}
 	var report Report
 	for _, l := range linked {
+		l.report.Image = f.Image
 		report.Platforms = append(report.Platforms, l.report)
 		if o.annotate {
 			if err := f.annotate(stock, l); err != nil {

@@ -16,6 +16,8 @@ type Report struct {
 
 // PlatformReport is the report for one platform of a build.
 type PlatformReport struct {
+	// Image is the first name that the result is stored under.
+	Image    string   `json:"image,omitempty"`
 	Platform string   `json:"platform,omitempty"`
 	Mode     LinkMode `json:"mode"`
 	// Base is the image that the head begins with, when it begins with one.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sort"
 	"sync"
 	"time"
 
@@ -151,16 +152,24 @@ func (r *Report) AddTo(file string) error {
 // nothing to say.
 func (r *Report) Print(w io.Writer) {
 	platforms := r.Platforms()
+	sort.SliceStable(platforms, func(i, j int) bool { return platforms[i].Image < platforms[j].Image })
+	images := map[string]bool{}
 	for _, p := range platforms {
-		printPlatform(w, p, len(platforms) > 1)
+		images[p.Image] = true
+	}
+	for _, p := range platforms {
+		prefix := "relink"
+		if len(images) > 1 && p.Image != "" {
+			prefix += " " + p.Image
+		}
+		if len(platforms) > len(images) && p.Platform != "" {
+			prefix += " " + p.Platform
+		}
+		printPlatform(w, prefix, p)
 	}
 }
 
-func printPlatform(w io.Writer, p frontend.PlatformReport, many bool) {
-	prefix := "relink"
-	if many && p.Platform != "" {
-		prefix += " " + p.Platform
-	}
+func printPlatform(w io.Writer, prefix string, p frontend.PlatformReport) {
 	if p.Reason != "" {
 		fmt.Fprintf(w, "%s: %s\n", prefix, p.Reason)
 	}
