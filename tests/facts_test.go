@@ -47,19 +47,23 @@ func (m *machine) build(t *testing.T, plugin, dir, ref string, args ...string) b
 // factBase pushes a base: one that looks like a distribution's, with more files.
 func factBase(t *testing.T, b *bed.Bed, ref string, more ...bed.File) bed.Image {
 	t.Helper()
-	files := append([]bed.File{
+	image, err := bed.NewImage(func(c *v1.ConfigFile) { c.Config.Env = []string{"PATH=/usr/bin"} }, factFiles(ref, more...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Push(t, ref, image)
+	return b.Image(t, ref, "")
+}
+
+// factFiles are the files of such a base.
+func factFiles(ref string, more ...bed.File) []bed.File {
+	return append([]bed.File{
 		bed.Dir("usr", 0o755), bed.Dir("usr/bin", 0o755), bed.Link("bin", "usr/bin"),
 		bed.Dir("usr/local", 0o755), bed.Dir("usr/local/bin", 0o2775).OwnedBy(0, 50),
 		bed.Dir("usr/local/share", 0o755), bed.Text("usr/local/share/base", "base\n"),
 		bed.Dir("etc", 0o755), bed.Text("etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n"),
 		bed.Text("usr/bin/large", strings.Repeat(ref, 1000)),
 	}, more...)
-	image, err := bed.NewImage(func(c *v1.ConfigFile) { c.Config.Env = []string{"PATH=/usr/bin"} }, files)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Push(t, ref, image)
-	return b.Image(t, ref, "")
 }
 
 // factContext is an application with a stage that is built, and copies of every

@@ -1,0 +1,183 @@
+package tests
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/docker-relink/relink/tests/bed"
+)
+
+// Targets that are linked to each other are built as stock buildx builds them,
+// with their copies linked to their bases.
+func TestBakeLinkedTargets(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	dir := filepath.Join(t.TempDir(), "bakelinked")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("f", "f\n"), bed.Text("docker-bake.hcl", strings.NewReplacer(
+		"@base@", b.Base(t, "usrmerge"), "@registry@", b.Registry.Host).Replace(`
+variable "TAG" {}
+group "default" { targets = ["app", "tool", "range"] }
+target "base" {
+  dockerfile-inline = "FROM @base@\nRUN ln -s srv /made\nCOPY f /opt/link/base\n"
+}
+target "app" {
+  contexts = { base = "target:base" }
+  dockerfile-inline = "FROM base\nCOPY f /made/x\nCOPY f /bin/y\n"
+  tags = ["@registry@/bake/app:${TAG}"]
+}
+target "tool" {
+  matrix = { n = ["one", "two"] }
+  name = "tool-${n}"
+  contexts = { base = "target:base" }
+  dockerfile-inline = "FROM @base@\nCOPY --from=base /opt/link/base /opt/link/${n}\n"
+  tags = ["@registry@/bake/tool-${n}:${TAG}"]
+}
+group "tool" { targets = ["tool-one", "tool-two"] }
+target "range" {
+  contexts = { base = "target:base", app = "target:app" }
+  dockerfile-inline = "FROM base\nCOPY f /opt/z\n"
+  tags = ["@registry@/bake/range:${TAG}"]
+}
+`)))
+	began := time.Now().Add(-time.Minute)
+	for _, plugin := range []string{"relink", "buildx"} {
+		b.Docker(t, dir, []string{"TAG=" + plugin, "BUILDX_NO_DEFAULT_ATTESTATIONS=1"}, plugin, "bake", "--push").MustSucceed(t)
+	}
+	for _, name := range []string{"app", "tool-one", "tool-two", "range"} {
+		ref := b.Registry.Ref("bake/" + name + ":")
+		compareImages(t, b, ref+"buildx", ref+"relink", began)
+		compareLayers(t, b, ref+"buildx", ref+"relink")
+	}
+	r := b.Docker(t, dir, []string{"TAG=report"}, "relink", "bake", "--push", "app", "tool").MustSucceed(t)
+	for _, name := range []string{"app", "tool-one", "tool-two"} {
+		if want := "relink " + b.Registry.Ref("bake/"+name+":report") + ": line "; !strings.Contains(r.Stderr, want) {
+			t.Errorf("the report does not say %q:\n%s", want, r.Stderr)
+		}
+	}
+}
+
+// One target's failure is told by its name, and nothing of it is pushed.
+func TestBakeFailure(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	dir := filepath.Join(t.TempDir(), "bakefailure")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("docker-bake.json", fmt.Sprintf(`{"target":{
+		"bad":{"dockerfile-inline":"FROM %[1]s\nCOPY none /x\n","tags":["%[2]s/bake/bad:1"]}}}`, b.Base(t, "usrmerge"), b.Registry.Host)))
+	stock := b.Docker(t, dir, nil, "buildx", "bake", "--push", "bad")
+	relink := b.Docker(t, dir, nil, "relink", "bake", "--push", "bad")
+	if relink.Code == 0 || relink.Code != stock.Code || !strings.Contains(relink.Stderr, "COPY none /x") {
+		t.Errorf("exit code %d, want %d:\n%s", relink.Code, stock.Code, relink.Stderr)
+	}
+	if b.Exists(t, b.Registry.Ref("bake/bad:1")) {
+		t.Error("an image was pushed")
+	}
+}
+
+// A fleet: fifty images on a new base by one matrix, and no layer is pulled.
+func TestBakeFleet(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	old, next := b.Registry.Ref("fleet/base:1"), b.Registry.Ref("fleet/base:2")
+	oldBase, newBase := factBase(t, b, old), factBase(t, b, next, bed.Text("etc/day", "two\n"))
+	const images = 50
+	var names []string
+	for i := range images {
+		image, err := bed.NewImage(func(c *v1.ConfigFile) { c.Config.Env = []string{"PATH=/usr/bin"} },
+			factFiles(old), []bed.File{bed.Text(fmt.Sprint("app", i), fmt.Sprint(i))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Push(t, b.Registry.Ref(fmt.Sprintf("fleet/app%d:1", i)), image)
+		names = append(names, fmt.Sprintf("%q", fmt.Sprint("app", i)))
+	}
+	dir := filepath.Join(t.TempDir(), "fleet")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("docker-bake.hcl", fmt.Sprintf(`
+target "default" {
+  name = image
+  matrix = { image = [%s] }
+  dockerfile-inline = "FROM scratch"
+  args = { RELINK_OP = "rebase" }
+  contexts = {
+    image = "docker-image://%[2]s/fleet/${image}:1"
+    onto = "docker-image://%[2]s/fleet/base:2"
+    from = "docker-image://%[2]s/fleet/base:1"
+  }
+  tags = ["%[2]s/fleet/${image}:2"]
+}
+`, strings.Join(names, ","), b.Registry.Host)))
+	first := b.Image(t, b.Registry.Ref("fleet/app0:1"), "")
+	mark := b.Registry.Mark(t)
+	b.Docker(t, dir, nil, "relink", "bake", "--push").MustSucceed(t)
+	wantNothingPulled(t, b, mark, oldBase, newBase, first)
+	for _, i := range []int{0, images - 1} {
+		image := b.Image(t, b.Registry.Ref(fmt.Sprintf("fleet/app%d:2", i)), "")
+		if image.Tree["/etc/day"].Type == "" || image.Tree[fmt.Sprint("/app", i)].Type == "" {
+			t.Errorf("image %d has not what it should have: %v", i, image.Tree)
+		}
+	}
+}
+
+// --print says what stock buildx says.
+func TestBakePrint(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	for i, tc := range printed {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), fmt.Sprint("print", i))
+			bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text(tc.file, tc.text))
+			args := append([]string{"bake", "--print"}, tc.args...)
+			stock := b.Docker(t, dir, tc.env, append([]string{"buildx"}, args...)...)
+			relink := b.Docker(t, dir, tc.env, append([]string{"relink"}, args...)...)
+			if relink.Code != stock.Code || relink.Stdout != stock.Stdout {
+				t.Errorf("exit code %d, want %d\n%s\nwant\n%s\n%s", relink.Code, stock.Code, relink.Stdout, stock.Stdout, relink.Stderr)
+			}
+		})
+	}
+}
+
+// printed are definitions and how they are asked for.
+var printed = []struct {
+	file, text string
+	args, env  []string
+}{
+	{file: "docker-bake.hcl", text: `target "default" {}`},
+	{file: "docker-bake.hcl", text: `target "default" { tags = ["a/b:c"] }`},
+	{file: "docker-bake.json", text: `{"target":{"default":{"tags":["a/b:c"]}}}`},
+	{file: "docker-bake.hcl", text: `variable "X" { default = "y" }` + "\n" + `target "default" { args = { X = X } }`},
+	{file: "docker-bake.hcl", text: `variable "X" { default = "y" }` + "\n" + `target "default" { args = { X = X } }`, env: []string{"X=z"}},
+	{file: "docker-bake.hcl", text: `variable "X" { default = "y" }` + "\n" + `target "default" { args = { X = upper(X) } }`, args: []string{"--var", "X=q"}},
+	{file: "docker-bake.hcl", text: "function \"f\" {\n params = [n]\n result = n * 2\n}\n" + `target "default" { args = { X = f(21) } }`},
+	{file: "docker-bake.hcl", text: `target "a" { target = "t" }` + "\n" + `target "default" { inherits = ["a"] }`},
+	{file: "docker-bake.hcl", text: `target "a" { args = { X = 1 } }` + "\n" + `target "default" { inherits = ["a"], args = { Y = 2 } }`},
+	{file: "docker-bake.hcl", text: `group "default" { targets = ["a", "b"] }` + "\n" + `target "a" {}` + "\n" + `target "b" {}`},
+	{file: "docker-bake.hcl", text: `group "g" { targets = ["a"] }` + "\n" + `target "a" {}`, args: []string{"g"}},
+	{file: "docker-bake.hcl", text: `target "a" {}` + "\n" + `target "b" {}`, args: []string{"a", "b"}},
+	{file: "docker-bake.hcl", text: "target \"default\" {\n name = \"t-${n}\"\n matrix = { n = [\"a\", \"b\"] }\n args = { N = n }\n}"},
+	{file: "docker-bake.hcl", text: `target "default" { platforms = ["linux/amd64", "linux/arm64"] }`},
+	{file: "docker-bake.hcl", text: `target "default" { output = ["type=registry"] }`},
+	{file: "docker-bake.hcl", text: `target "default" {}`, args: []string{"--push"}},
+	{file: "docker-bake.hcl", text: `target "default" {}`, args: []string{"--load"}},
+	{file: "docker-bake.hcl", text: `target "default" {}`, args: []string{"--set", "default.args.X=y"}},
+	{file: "docker-bake.hcl", text: `target "default" {}`, args: []string{"--set", "*.platform=linux/arm64"}},
+	{file: "docker-bake.hcl", text: `target "default" {}`, args: []string{"--set", "default.tags=x/y"}},
+	{file: "docker-bake.hcl", text: `target "default" { contexts = { x = "docker-image://y" } }`},
+	{file: "docker-bake.hcl", text: `target "x" {}` + "\n" + `target "default" { contexts = { x = "target:x" } }`},
+	{file: "docker-bake.hcl", text: `target "default" { cache-from = ["type=registry,ref=x/y"], cache-to = ["type=inline"] }`},
+	{file: "docker-bake.hcl", text: `target "default" { secret = ["id=a,src=b"], ssh = ["default"] }`},
+	{file: "docker-bake.hcl", text: `target "default" { attest = ["type=sbom", "type=provenance,mode=max"] }`},
+	{file: "docker-bake.hcl", text: `target "default" { labels = { a = "b" }, annotations = ["manifest:c=d"] }`},
+	{file: "docker-bake.hcl", text: `target "default" { args = { RELINK_LINK = "never" } }`},
+	{file: "docker-bake.hcl", text: `target "default" { dockerfile = "other", context = "sub" }`},
+	{file: "compose.yaml", text: "services:\n  app:\n    image: a/b\n    build:\n      context: .\n      args: {X: y}\n"},
+	{file: "compose.yaml", text: "services:\n  app:\n    image: a/b\n    build:\n      context: .\n      x-bake:\n        platforms: [linux/arm64]\n"},
+	{file: "bake.hcl", text: `target "default" {}`, args: []string{"-f", "bake.hcl"}},
+	{file: "docker-bake.hcl", text: `target "default" {`},
+	{file: "docker-bake.hcl", text: `target "a" {}`, args: []string{"none"}},
+	{file: "docker-bake.hcl", text: `target "default" { description = "it" }`, args: []string{"--list", "targets"}},
+	{file: "docker-bake.hcl", text: `variable "X" { description = "it" }`, args: []string{"--list", "variables"}},
+}
