@@ -179,6 +179,9 @@ func (r *rebasing) report(plans []*rebased, missing []ocispecs.Platform, warning
 	}
 	for _, b := range plans {
 		rep.Platforms = append(rep.Platforms, b.report)
+		if warning := b.releaseWarning(); warning != "" && !slices.Contains(rep.Warnings, warning) {
+			rep.Warnings = append(rep.Warnings, warning)
+		}
 	}
 	for _, p := range missing {
 		rep.Skipped = append(rep.Skipped, platformID(p))
@@ -192,6 +195,19 @@ func (r *rebasing) report(plans []*rebased, missing []ocispecs.Platform, warning
 		rep.Moves = append(rep.Moves, r.move(target, plans))
 	}
 	return rep
+}
+
+// releaseWarning says when the new base is of another release than the old one:
+// what was linked against the one may not run on the other.
+func (b *rebased) releaseWarning() string {
+	if b.old == nil {
+		return ""
+	}
+	from, to, ok := image.ReleaseChange(b.old.config, b.onto.config)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("the old base is %s, the new one %s: programs that were linked against the one may not run on the other", from, to)
 }
 
 // move counts what has to go to a target: layers that the target's registry has

@@ -870,6 +870,21 @@ func randomLayers(rnd *rand.Rand) [][]bed.File {
 	return layers
 }
 
+// TestRebaseRelease warns where the bases say that they are of two releases.
+func TestRebaseRelease(t *testing.T) {
+	t.Parallel()
+	r := rebaseRepo{bed: bed.Shared(t), name: "rebase/release"}
+	for n, version := range map[string]string{"1": "22.04", "2": "24.04"} {
+		r.build(t, "base:"+n, fmt.Sprintf("FROM %s\nLABEL org.opencontainers.image.ref.name=ubuntu org.opencontainers.image.version=%s\nRUN echo %s %s > /release\n",
+			r.bed.Base(t, "busybox"), version, r.name, version))
+	}
+	r.build(t, "app:1", "FROM "+r.ref("base:1")+"\nCOPY conf /\n")
+	plan := r.plan(t, r.ref("app:1"), "--onto", r.ref("base:2"))
+	if len(plan.Warnings) != 1 || !strings.Contains(plan.Warnings[0], "ubuntu 22.04, the new one ubuntu 24.04") {
+		t.Errorf("warnings %q", plan.Warnings)
+	}
+}
+
 // TestRebaseTime takes the time of the result from SOURCE_DATE_EPOCH.
 func TestRebaseTime(t *testing.T) {
 	t.Parallel()
