@@ -2,6 +2,7 @@ package tests
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,32 +94,64 @@ func TestBakeFleet(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.Push(t, b.Registry.Ref(fmt.Sprintf("fleet/app%d:1", i)), image)
-		names = append(names, fmt.Sprintf("%q", fmt.Sprint("app", i)))
+		names = append(names, fmt.Sprint("app", i))
 	}
 	dir := filepath.Join(t.TempDir(), "fleet")
-	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("docker-bake.hcl", fmt.Sprintf(`
-target "default" {
-  name = image
-  matrix = { image = [%s] }
-  dockerfile-inline = "FROM scratch"
-  args = { RELINK_OP = "rebase" }
-  contexts = {
-    image = "docker-image://%[2]s/fleet/${image}:1"
-    onto = "docker-image://%[2]s/fleet/base:2"
-    from = "docker-image://%[2]s/fleet/base:1"
-  }
-  tags = ["%[2]s/fleet/${image}:2"]
-}
-`, strings.Join(names, ","), b.Registry.Host)))
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("docker-bake.hcl", documented(t, "docs/bake.md", "hcl")))
+	env := []string{"REGISTRY=" + b.Registry.Host, "IMAGES=" + strings.Join(names, ",")}
 	first := b.Image(t, b.Registry.Ref("fleet/app0:1"), "")
 	mark := b.Registry.Mark(t)
-	b.Docker(t, dir, nil, "relink", "bake", "--push").MustSucceed(t)
+	b.Docker(t, dir, env, "relink", "bake", "--push").MustSucceed(t)
 	wantNothingPulled(t, b, mark, oldBase, newBase, first)
 	for _, i := range []int{0, images - 1} {
 		image := b.Image(t, b.Registry.Ref(fmt.Sprintf("fleet/app%d:2", i)), "")
 		if image.Tree["/etc/day"].Type == "" || image.Tree[fmt.Sprint("/app", i)].Type == "" {
 			t.Errorf("image %d has not what it should have: %v", i, image.Tree)
 		}
+	}
+}
+
+// documented is the first block of code of a language in a document.
+func documented(t *testing.T, name, language string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(bed.Root(), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, ok := strings.Cut(string(text), "```"+language+"\n")
+	block, _, closed := strings.Cut(block, "```\n")
+	if !ok || !closed {
+		t.Fatalf("%s has no block of %s", name, language)
+	}
+	return block
+}
+
+// Ranges reach across targets.
+func TestBakeRanges(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	dir := filepath.Join(t.TempDir(), "bakeranges")
+	out := filepath.Join(t.TempDir(), "out")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("docker-bake.hcl", strings.NewReplacer(
+		"@base@", b.Base(t, "busybox"), "@out@", out).Replace(`
+target "base" { dockerfile-inline = "FROM @base@\nRUN echo 1 >/one\n" }
+target "app" {
+  contexts = { base = "target:base" }
+  dockerfile-inline = "FROM base\nRUN echo 2 >/two\n"
+}
+target "default" {
+  contexts = { base = "target:base", app = "target:app" }
+  dockerfile-inline = "FROM scratch\nCOPY --from=base..app / /\n"
+  output = ["@out@"]
+}
+`)))
+	b.Docker(t, dir, nil, "relink", "bake").MustSucceed(t)
+	entries, err := os.ReadDir(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || entries[0].Name() != "two" {
+		t.Errorf("the range has %v, want two", entries)
 	}
 }
 
