@@ -183,7 +183,7 @@ func (p *plan) lookSources(ctx context.Context, s *step, in *pb.Input, cp *pb.Fi
 	}
 	for _, src := range srcs {
 		at := dest
-		if e.Kind == skeleton.Dir && !(src.isDir && cp.DirCopyContents) {
+		if e.Kind == skeleton.Dir && (!src.isDir || !cp.DirCopyContents) {
 			at = path.Join(dest, src.name)
 		}
 		s.touched.trees = append(s.touched.trees, at)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -87,7 +88,7 @@ func (r rebaseRepo) rebase(t *testing.T, args ...string) bed.Result {
 
 // wantRebuilt wants the image to be what the Dockerfile makes on the new base,
 // with the layers of the new base and the application's own.
-func (r rebaseRepo) wantRebuilt(t *testing.T, what string) bed.Image {
+func (r rebaseRepo) wantRebuilt(t *testing.T, what string) {
 	t.Helper()
 	stock, got := r.bed.Image(t, r.ref("rebuilt:1"), ""), r.bed.Image(t, r.ref(what), "")
 	stock.ClockFrom, got.ClockFrom = rebasesBegan, rebasesBegan
@@ -100,7 +101,6 @@ func (r rebaseRepo) wantRebuilt(t *testing.T, what string) bed.Image {
 		t.Errorf("layers %q, want %q", got.Layers(), want)
 	}
 	wantValid(t, r.ref(what))
-	return got
 }
 
 // wantValid wants all that the reference names to be there and to be what it
@@ -531,7 +531,7 @@ func TestRebasePlan(t *testing.T) {
 		t.Errorf("moves %+v, want none to the registry and some to the other", plan.Moves)
 	}
 	for _, request := range r.bed.Registry.Since(t, mark) {
-		if strings.HasPrefix(request.Repo, r.name) && request.Method != "GET" && request.Method != "HEAD" {
+		if strings.HasPrefix(request.Repo, r.name) && request.Method != http.MethodGet && request.Method != http.MethodHead {
 			t.Errorf("the registry was written to: %+v", request)
 		}
 	}

@@ -106,11 +106,6 @@ func (r row) failing(message string) row {
 	return r
 }
 
-func (r row) repeating() row {
-	r.repeats = true
-	return r
-}
-
 func (r row) reporting(want expectation) row {
 	r.report = want
 	return r
