@@ -742,6 +742,35 @@ func TestRebaseLayouts(t *testing.T) {
 	})
 }
 
+// TestRebaseEngines rebases with the BuildKit of a Docker Engine, into its images
+// and out of them, and says what an Engine lacks that can not.
+func TestRebaseEngines(t *testing.T) {
+	t.Parallel()
+	r := newRebaseRepo(t, "engines")
+	rebase := func(t *testing.T, engine *bed.Engine, image, onto, from, tag string) bed.Result {
+		t.Helper()
+		return engine.Docker(t, "", nil, "relink", "rebase", image, "--onto", r.ref(onto), "--from", r.ref(from), "--load", "-t", tag)
+	}
+	t.Run("containerd store", func(t *testing.T) {
+		engine := r.bed.NewEngine(t, bed.CurrentEngine)
+		shows := func(tag, want string) {
+			result := engine.Docker(t, "", nil, "run", "--rm", "--network=none", tag).MustSucceed(t)
+			if !strings.Contains(result.Stdout, want) {
+				t.Errorf("%s says %q, want %q", tag, result.Stdout, want)
+			}
+		}
+		rebase(t, engine, r.ref("app:1"), "base:2", "base:1", "rebased:1").MustSucceed(t)
+		shows("rebased:1", "base 2")
+		rebase(t, engine, "rebased:1", "base:1", "base:2", "back:1").MustSucceed(t)
+		shows("back:1", "base 1")
+	})
+	t.Run("graph driver", func(t *testing.T) {
+		engine := r.bed.NewEngine(t, bed.GraphEngine)
+		result := rebase(t, engine, r.ref("app:1"), "base:2", "base:1", "rebased:1")
+		wantRefused(t, result, "the builder has no MergeOp, which a rebase needs", "docker buildx ls")
+	})
+}
+
 // TestRebaseByArguments asks for a rebase as a bake file or stock buildx with the
 // frontend's image does: by build contexts and arguments.
 func TestRebaseByArguments(t *testing.T) {
