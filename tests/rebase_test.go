@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -769,6 +770,61 @@ func TestRebaseEngines(t *testing.T) {
 		result := rebase(t, engine, r.ref("app:1"), "base:2", "base:1", "rebased:1")
 		wantRefused(t, result, "the builder has no MergeOp, which a rebase needs", "docker buildx ls")
 	})
+}
+
+// TestRebaseAuthentication rebases in a registry that wants a password.
+func TestRebaseAuthentication(t *testing.T) {
+	t.Parallel()
+	r := newRebaseRepo(t, "auth")
+	host := startProxy(t, r.bed.Registry.Host, func(w http.ResponseWriter, req *http.Request) bool {
+		if user, password, _ := req.BasicAuth(); user == "user" && password == "secret" {
+			return false
+		}
+		w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
+		w.WriteHeader(http.StatusUnauthorized)
+		return true
+	})
+	behind := func(what string) string { return strings.Replace(r.ref(what), r.bed.Registry.Host, host, 1) }
+	// The base is found by tags, so that all that asks the registry is used.
+	args := []string{behind("app:1"), "--onto", behind("base:2"), "--provenance=false", "--push", "-t", behind("out:1")}
+	wantRefused(t, r.rebase(t, args...), "reading the ", "401", "docker login")
+	if r.bed.Exists(t, r.ref("out:1")) {
+		t.Error("an image was pushed")
+	}
+	env := []string{"DOCKER_CONFIG=" + loggedIn(t, r.bed, host, "user:secret")}
+	r.bed.Docker(t, "", env, append([]string{"relink", "rebase"}, args...)...).MustSucceed(t)
+	r.wantRebuilt(t, "out:1")
+}
+
+// loggedIn is a copy of the bed's configuration with a log-in to a registry: the
+// Docker CLI's own log-in wants TLS.
+func loggedIn(t *testing.T, b *bed.Bed, host, login string) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, setting := range b.Env() {
+		if from, ok := strings.CutPrefix(setting, "DOCKER_CONFIG="); ok {
+			if err := os.CopyFS(dir, os.DirFS(from)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	file := filepath.Join(dir, "config.json")
+	config := map[string]any{}
+	if dt, err := os.ReadFile(file); err == nil {
+		if err := json.Unmarshal(dt, &config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	auth := base64.StdEncoding.EncodeToString([]byte(login))
+	config["auths"] = map[string]any{host: map[string]string{"auth": auth}}
+	dt, err := json.Marshal(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, dt, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 // TestRebaseByArguments asks for a rebase as a bake file or stock buildx with the
