@@ -8,6 +8,7 @@ import (
 
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/docker-relink/relink/internal/definition"
 	"github.com/docker-relink/relink/internal/skeleton"
@@ -121,18 +122,44 @@ func (p *plan) recalled(ctx context.Context, memory Memory, strict bool) error {
 	})
 }
 
-// read surveys the head on the builder, which unpacks it there.
+// read surveys the head on the builder, which unpacks it there. The stages that
+// the tail copies from are built meanwhile, as they would be in a build that is
+// not linked.
 func (p *plan) read(ctx context.Context, memory Memory) error {
-	t, err := solveTree(ctx, p.c, p.graph.Definition(p.head))
-	if err != nil {
-		return err
-	}
-	p.prefetch(ctx, t)
-	if err := p.look(ctx, t, func(s *step) { s.Evidence = skeleton.Read.String() }); err != nil {
+	eg, ctx := errgroup.WithContext(ctx)
+	p.buildSources(ctx, eg)
+	eg.Go(func() error {
+		t, err := solveTree(ctx, p.c, p.graph.Definition(p.head))
+		if err != nil {
+			return err
+		}
+		p.prefetch(ctx, t)
+		return p.look(ctx, t, func(s *step) { s.Evidence = skeleton.Read.String() })
+	})
+	if err := eg.Wait(); err != nil {
 		return err
 	}
 	memory.Keep(p.base, p.survey.Facts())
 	return nil
+}
+
+// buildSources begins to build what the tail copies from. Where cache is
+// imported it may not be needed, and is left to the build.
+func (p *plan) buildSources(ctx context.Context, eg *errgroup.Group) {
+	if importsCache(p.c.BuildOpts().Opts) {
+		return
+	}
+	begun := map[string]bool{}
+	for _, s := range p.steps {
+		for _, a := range s.Actions() {
+			in := s.Source(a)
+			if in == nil || begun[in.Digest] || p.graph.Op(in).GetSource() != nil {
+				continue
+			}
+			begun[in.Digest] = true
+			eg.Go(func() error { return evaluate(ctx, p.c, p.graph.Definition(in)) })
+		}
+	}
 }
 
 // prefetch reads what the steps will look at, all at the same time: one after

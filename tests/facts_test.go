@@ -333,3 +333,20 @@ func TestHostileFacts(t *testing.T) {
 		})
 	}
 }
+
+// What the tail copies from is built while the head is: each of the two commands
+// waits for the other.
+func TestStagesRunBesideTheHead(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	meet := func(me, other string) string {
+		return "RUN --mount=type=cache,id=meet,target=/meet touch /meet/" + me +
+			"; for i in $(seq 60); do [ -e /meet/" + other + " ] && touch /out && exit 0; sleep 1; done; exit 1\n"
+	}
+	dir := filepath.Join(t.TempDir(), "beside")
+	base := b.Base(t, "busybox")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("Dockerfile",
+		"FROM "+base+" AS build\n"+meet("stage", "head")+"FROM "+base+"\n"+meet("head", "stage")+"COPY --from=build /out /made\n"))
+	m := newMachine(t, b)
+	m.bed.Docker(t, dir, m.env, "relink", "build", "-o", "type=cacheonly", ".").MustSucceed(t)
+}
