@@ -27,21 +27,8 @@ const maxCompleted = 300
 func (p *plan) lookAt(ctx context.Context, i int, vouched bool) error {
 	s := &p.steps[i]
 	s.touched, s.Instruction = touched{}, Instruction{Instruction: s.Instruction.Instruction, Line: s.Step.Line}
-	users, groups := s.Names()
-	if vouched && len(users)+len(groups) > 0 {
-		return &skeleton.UnfitError{Path: "its owner", Reason: "is a name, which has to be looked up in the base"}
-	}
-	for _, u := range users {
-		if err := p.survey.User(ctx, u); err != nil {
-			return err
-		}
-		s.touched.reads = append(s.touched.reads, "/etc/passwd")
-	}
-	for _, g := range groups {
-		if err := p.survey.Group(ctx, g); err != nil {
-			return err
-		}
-		s.touched.reads = append(s.touched.reads, "/etc/group")
+	if err := p.lookNames(ctx, s, vouched); err != nil {
+		return err
 	}
 	s.assumed = map[int]bool{}
 	for n, a := range s.Actions() {
@@ -58,6 +45,27 @@ func (p *plan) lookAt(ctx context.Context, i int, vouched bool) error {
 	}
 	for _, in := range s.Extras() {
 		p.lookExtra(s, in)
+	}
+	return nil
+}
+
+// lookNames surveys the users and groups that a step names.
+func (p *plan) lookNames(ctx context.Context, s *step, vouched bool) error {
+	users, groups := s.Names()
+	if vouched && len(users)+len(groups) > 0 {
+		return &skeleton.UnfitError{Path: "its owner", Reason: "is a name, which has to be looked up in the base"}
+	}
+	for file, names := range map[string][]string{skeleton.Passwd: users, skeleton.Group: groups} {
+		for _, name := range names {
+			if err := p.survey.Name(ctx, file, name); err != nil {
+				return err
+			}
+			real, _, err := p.survey.Resolve(ctx, file)
+			if err != nil {
+				return err
+			}
+			s.touched.reads = append(s.touched.reads, file, real)
+		}
 	}
 	return nil
 }

@@ -11,20 +11,15 @@ import (
 
 // The user databases that BuildKit looks names up in.
 const (
-	passwd = "/etc/passwd"
-	group  = "/etc/group"
+	Passwd = "/etc/passwd"
+	Group  = "/etc/group"
 )
 
-// User makes the skeleton know what the head knows of a user name: its line of
-// /etc/passwd, or that there is none. The skeleton's file has the lines that
-// were asked for and no others, so that it does not change with the base's
-// other users.
-func (s *Survey) User(ctx context.Context, name string) error { return s.line(ctx, passwd, name) }
-
-// Group is User for /etc/group.
-func (s *Survey) Group(ctx context.Context, name string) error { return s.line(ctx, group, name) }
-
-func (s *Survey) line(ctx context.Context, file, name string) error {
+// Name makes the skeleton know what the head knows of a user or group name: its
+// line of Passwd or Group, or that there is none. The skeleton's file has the
+// lines that were asked for and no others, so that it does not change with the
+// base's other users.
+func (s *Survey) Name(ctx context.Context, file, name string) error {
 	real, e, err := s.Resolve(ctx, file)
 	if err != nil || e.Kind != File {
 		return err

@@ -128,14 +128,14 @@ func TestComplete(t *testing.T) {
 func TestNames(t *testing.T) {
 	s := survey(debian)
 	for _, name := range []string{"app", "nobody"} {
-		if err := s.User(ctx(), name); err != nil {
+		if err := s.Name(ctx(), Passwd, name); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if got := string(s.Facts().content("/etc/passwd")); got != "app:x:1000:50::/:\n" {
 		t.Errorf("the skeleton's file has %q", got)
 	}
-	if err := survey(tree{}).User(ctx(), "app"); err != nil {
+	if err := survey(tree{}).Name(ctx(), Passwd, "app"); err != nil {
 		t.Errorf("a base without users: %v", err)
 	}
 }
@@ -185,7 +185,7 @@ func TestStateIsTheFacts(t *testing.T) {
 
 func TestWrittenFacts(t *testing.T) {
 	s := survey(debian)
-	if err := s.User(ctx(), "app"); err != nil {
+	if err := s.Name(ctx(), Passwd, "app"); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := s.Resolve(ctx(), "/opt/a/new"); err != nil {
