@@ -105,8 +105,9 @@ func runRebase(dockerCli command.Cli, options rebaseOptions, build *cobra.Comman
 	defer os.RemoveAll(dir)
 
 	report := &rebaseReport{}
-	defer useRebase(dockerCli, report)()
-	if err := build.RunE(build, []string{dir}); err != nil {
+	known := registry.NewImages(imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)})
+	defer useRebase(known, report)()
+	if err := runVerified(build.Context(), build, dir, known, report, dockerCli.Err()); err != nil {
 		return report.explain(err)
 	}
 	if !silent(build) && !options.dryRun && !options.check {
@@ -261,8 +262,7 @@ func emptyContext() (string, error) {
 
 // useRebase makes every builder that is loaded from now on rebase in the client,
 // and returns the function that ends it.
-func useRebase(dockerCli command.Cli, report *rebaseReport) (end func()) {
-	known := registry.NewImages(imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)})
+func useRebase(known *registry.Images, report *rebaseReport) (end func()) {
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 
 	"github.com/docker-relink/relink/frontend"
@@ -19,7 +20,8 @@ import (
 type rebaseReport struct {
 	mu      sync.Mutex
 	reports []frontend.RebaseReport
-	err     error // of the frontend
+	pushed  []string // what the builder says that it stored, by name and digest
+	err     error    // of the frontend
 }
 
 // watch keeps the error of a frontend: its hint does not come through the
@@ -64,6 +66,10 @@ func (r *rebaseReport) take(response map[string]string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.reports = append(r.reports, rep)
+	name, _, _ := strings.Cut(response["image.name"], ",")
+	if dgst := response[exptypes.ExporterImageDigestKey]; name != "" && dgst != "" {
+		r.pushed = append(r.pushed, name+"@"+dgst)
+	}
 }
 
 // print writes the reports as lines for a person.

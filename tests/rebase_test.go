@@ -244,8 +244,8 @@ func (r rebaseRepo) runs(t *testing.T, what, says string) {
 
 // TestRebaseAgain uses the layers of an image that was rebased before, under
 // another manifest: BuildKit may take a layer's difference for the whole image.
+// So it does not run beside others, which use the same builder.
 func TestRebaseAgain(t *testing.T) {
-	t.Parallel()
 	r := newRebaseRepo(t, "again")
 	parsed, err := name.ParseReference(r.ref("app:1"))
 	if err != nil {
