@@ -13,7 +13,6 @@ import (
 
 	"github.com/docker-relink/relink/internal/definition"
 	"github.com/docker-relink/relink/internal/dockerfile"
-	"github.com/docker-relink/relink/internal/errdefs"
 )
 
 // ranges builds a Dockerfile with ranges (A..B).
@@ -33,6 +32,9 @@ type ranges struct {
 	opts   map[string]string
 	inputs map[string]*pb.Definition
 	marks  map[*dockerfile.Range]*pb.Input
+
+	byFiles   bool // the builder cannot subtract layers
+	inProcess bool // the builder's own Dockerfile frontend is too old
 }
 
 // findRanges reads the Dockerfile and finds the ranges in it, nil when there is
@@ -65,10 +67,12 @@ func (f *Frontend) findRanges(ctx context.Context, c gateway.Client) (*ranges, e
 
 func (r *ranges) prepare(ctx context.Context) (err error) {
 	caps := r.c.BuildOpts().LLBCaps
-	if err := caps.Supports(pb.CapDiffOp); err != nil {
-		return r.source.error(&dockerfile.Error{Start: r.file.Ranges[0].Line, End: r.file.Ranges[0].Line, Err: errdefs.Unsupportedf(
-			"Use a builder with BuildKit v0.10 or later, or Docker Engine with the containerd image store.",
-			"range %s: the builder cannot subtract layers (DiffOp), which BuildKit v0.10 and Docker Engine with the containerd image store can", r.file.Ranges[0].Expression)})
+	if caps.Supports(pb.CapDiffOp) != nil {
+		if err := unableToCompare(r.c, r.file.Ranges[0].String()); err != nil {
+			return r.errRange(r.file.Ranges[0], err)
+		}
+		// A builder that knows of DiffOp and has it disabled is new enough.
+		r.byFiles, r.inProcess = true, !caps.Contains(pb.CapDiffOp)
 	}
 	if r.text, err = r.file.Rewritten(); err != nil {
 		return r.source.error(err)
@@ -140,6 +144,9 @@ func (r *ranges) read(ctx context.Context, opts map[string]string, text []byte) 
 	if inputs["dockerfile"], err = r.source.text(ctx, text, r.ignore); err != nil {
 		return nil, err
 	}
+	if r.inProcess && !namesFrontend(opts, text) {
+		return readInProcess(ctx, r.c, opts, inputs)
+	}
 	return r.c.Solve(ctx, gateway.SolveRequest{Frontend: r.f.Inner, FrontendOpt: opts, FrontendInputs: inputs})
 }
 
@@ -205,6 +212,9 @@ func (r *ranges) fill(ctx context.Context, with *differences, g *definition.Grap
 		}
 		if g.Op(mark) == nil {
 			continue
+		}
+		if g, err = with.deleteGone(ctx, g, rg); err != nil {
+			return nil, err
 		}
 		if def, err = g.Replace(mark, diff); err != nil {
 			return nil, err
@@ -275,7 +285,12 @@ func copiesWhole(op *pb.Op) bool {
 	if len(actions) != 1 || len(op.Inputs) != 1 || actions[0].Input >= 0 || actions[0].SecondaryInput != 0 {
 		return false
 	}
-	cp := actions[0].GetCopy()
+	return copiesAll(actions[0].GetCopy())
+}
+
+// copiesAll says whether an action copies all that there is, as it is, to the
+// root.
+func copiesAll(cp *pb.FileActionCopy) bool {
 	return cp != nil && strings.Trim(cp.Src, "/.") == "" && strings.Trim(cp.Dest, "/.") == "" &&
 		cp.Owner == nil && cp.Mode < 0 && cp.ModeStr == "" && cp.Timestamp < 0 &&
 		len(cp.IncludePatterns)+len(cp.ExcludePatterns) == 0

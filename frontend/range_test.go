@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,19 +23,18 @@ import (
 type dockerfileClient struct {
 	gateway.Client
 	text    string
-	without apicaps.CapID
+	without []apicaps.CapID
 	opts    map[string]string
 	solves  int
 }
 
 func (c *dockerfileClient) BuildOpts() gateway.BuildOpts {
-	var caps []*apicapspb.APICap
-	for _, have := range pb.Caps.All() {
-		if have.ID != string(c.without) {
-			caps = append(caps, have)
-		}
+	lacks := func(have *apicapspb.APICap) bool { return slices.Contains(c.without, apicaps.CapID(have.ID)) }
+	return gateway.BuildOpts{
+		Opts:    c.opts,
+		Caps:    gwpb.Caps.CapSet(slices.DeleteFunc(gwpb.Caps.All(), lacks)),
+		LLBCaps: pb.Caps.CapSet(slices.DeleteFunc(pb.Caps.All(), lacks)),
 	}
-	return gateway.BuildOpts{Opts: c.opts, Caps: gwpb.Caps.CapSet(gwpb.Caps.All()), LLBCaps: pb.Caps.CapSet(caps)}
 }
 
 func (c *dockerfileClient) Inputs(context.Context) (map[string]llb.State, error) { return nil, nil }
@@ -92,12 +92,12 @@ func TestFindRanges(t *testing.T) {
 	}
 }
 
-// TestRangesWithoutDiff wants one error that names what is missing, at the
-// range's line.
-func TestRangesWithoutDiff(t *testing.T) {
-	c := &dockerfileClient{text: "FROM x\nCOPY --from=a..b / /\n", without: pb.CapDiffOp, opts: map[string]string{}}
+// TestRangesWithoutDiffOrFiles wants one error that names what is missing,
+// at the range's line.
+func TestRangesWithoutDiffOrFiles(t *testing.T) {
+	c := &dockerfileClient{text: "FROM x\nCOPY --from=a..b / /\n", without: []apicaps.CapID{pb.CapDiffOp, gwpb.CapReadDir}, opts: map[string]string{}}
 	_, err := (&Frontend{Inner: "dockerfile.v0"}).findRanges(t.Context(), c)
-	if !errdefs.Is(err, errdefs.Unsupported) || !strings.Contains(err.Error(), "v0.10") || errdefs.Hint(err) == "" {
+	if !errdefs.Is(err, errdefs.Unsupported) || !strings.Contains(err.Error(), "v0.10") || !strings.Contains(err.Error(), "ReadDir") || errdefs.Hint(err) == "" {
 		t.Fatalf("error %v (hint %q)", err, errdefs.Hint(err))
 	}
 	sources := solvererrdefs.Sources(err)

@@ -19,7 +19,8 @@ type differences struct {
 	r     *ranges
 	sides map[*dockerfile.Range]side
 	done  map[*dockerfile.Range]*definition.Graph
-	path  []*dockerfile.Range // those that are being put together
+	gone  map[*dockerfile.Range][]removal // what ranges that were compared by files delete
+	path  []*dockerfile.Range             // those that are being put together
 }
 
 // side has both sides of a range, which may have marks of other ranges.
@@ -60,7 +61,7 @@ func (r *ranges) readSides(ctx context.Context, needed []*dockerfile.Range, out 
 	for _, g := range graphs {
 		d := out[g.id]
 		if d == nil {
-			d = &differences{r: r, sides: map[*dockerfile.Range]side{}, done: map[*dockerfile.Range]*definition.Graph{}}
+			d = &differences{r: r, sides: map[*dockerfile.Range]side{}, done: map[*dockerfile.Range]*definition.Graph{}, gone: map[*dockerfile.Range][]removal{}}
 			out[g.id] = d
 		}
 		copied := g.copied()
@@ -138,7 +139,13 @@ func (d *differences) of(ctx context.Context, rg *dockerfile.Range) (*definition
 	if err != nil {
 		return nil, err
 	}
-	def, err := marshal(ctx, llb.Diff(lower, upper, llb.WithCustomName("[relink] "+rg.String())))
+	diff := llb.Diff(lower, upper, llb.WithCustomName("[relink] "+rg.String()))
+	if d.r.byFiles {
+		if diff, err = d.compared(ctx, rg, lower, upper); err != nil {
+			return nil, err
+		}
+	}
+	def, err := marshal(ctx, diff)
 	if err != nil {
 		return nil, err
 	}
