@@ -108,8 +108,11 @@ func wantEvidence(t *testing.T, r bed.Result, evidence string) {
 func wantNothingPulled(t *testing.T, b *bed.Bed, mark bed.Mark, images ...bed.Image) {
 	t.Helper()
 	for _, image := range images {
-		if got := b.Registry.Since(t, mark).BlobDownloads().Of(image.Layers()...); len(got) > 0 {
-			t.Errorf("%d layers were pulled: %+v", len(got), got)
+		for _, r := range b.Registry.Since(t, mark).BlobDownloads().Of(image.Layers()...) {
+			// The bed's own bases are pulled by tests that run beside this one.
+			if !strings.HasPrefix(r.Repo, "base/") {
+				t.Errorf("a layer was pulled: %+v", r)
+			}
 		}
 	}
 }
