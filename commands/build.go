@@ -171,6 +171,7 @@ func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
 				Images:   known,
 				Memory:   &memory.Memory{Store: store, Manifests: manifests, Images: append(r.Caches, r.Images...)},
 				Present:  r.Present,
+				Lazy:     r.Lazy,
 				Reserved: func(key string) bool { return slices.Contains(r.Annotations, key) },
 			}
 			return func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {

@@ -29,6 +29,9 @@ type Frontend struct {
 	// Present says whether the builder has the files of an image, given the
 	// image's digest: then they are read rather than inherited; nil does not know.
 	Present func(ctx context.Context, digest string) bool
+	// Lazy says whether the builder has not fetched the files of something that it
+	// uses now; nil does not know.
+	Lazy func(ctx context.Context) bool
 	// Reserved says that an annotation of the image's manifest is not ours to
 	// set, because the user set it; nil sets none at all.
 	Reserved func(key string) bool
@@ -88,7 +91,7 @@ func (f *Frontend) linkOptions(opts map[string]string) (o linkOptions, err error
 	if o.explain, err = flag(opts, ExplainArg, false); err != nil {
 		return o, err
 	}
-	o.present = f.Present
+	o.present, o.lazy = f.Present, f.Lazy
 	if o.memory = f.Memory; o.memory == nil {
 		o.memory = noMemory{}
 	}

@@ -28,6 +28,7 @@ type linkOptions struct {
 	explain  bool
 	memory   Memory
 	present  func(ctx context.Context, digest string) bool
+	lazy     func(ctx context.Context) bool
 }
 
 // link splits one state into head and tail, and builds as much of the tail as

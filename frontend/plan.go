@@ -87,6 +87,9 @@ func (p *plan) surveyed(ctx context.Context, o linkOptions) error {
 	err := p.recalled(ctx, o.memory, o.mode == LinkStrict)
 	switch {
 	case errors.Is(err, skeleton.ErrUnknown):
+		if away, err := p.headIsAway(ctx, o); away || err != nil {
+			return err
+		}
 		return p.read(ctx, o.memory)
 	case err == nil && !p.sound && o.present != nil && p.base.Repository != "" && o.present(ctx, p.base.Digest):
 		// The base is there: what costs nothing to read need not be inherited.
@@ -94,6 +97,27 @@ func (p *plan) surveyed(ctx context.Context, o linkOptions) error {
 	default:
 		return err
 	}
+}
+
+// headIsAway leaves the tail as it is when an imported cache stands for it all:
+// reading a head with RUN would fetch it. The image is asked for as the Dockerfile
+// frontend made it, for the builder to find the last of it in the cache; asked for
+// the head, it would begin to fetch that.
+func (p *plan) headIsAway(ctx context.Context, o linkOptions) (bool, error) {
+	if p.base.Repository != "" || o.lazy == nil {
+		return false, nil
+	}
+	if err := evaluate(ctx, p.c, p.graph.Definition(p.graph.Root())); err != nil {
+		return false, err
+	}
+	if !o.lazy(ctx) {
+		return false, nil
+	}
+	p.linked = 0
+	for i := range p.steps {
+		p.steps[i].Linked, p.steps[i].Reason = false, "what it is built upon comes from an imported cache, is not on the builder, and nothing is remembered of it"
+	}
+	return true, nil
 }
 
 // readsAnyway says that the head is read whatever is remembered: when that did

@@ -353,3 +353,42 @@ func TestStagesRunBesideTheHead(t *testing.T) {
 	m := newMachine(t, b)
 	m.bed.Docker(t, dir, m.env, "relink", "build", "-o", "type=cacheonly", ".").MustSucceed(t)
 }
+
+// A head with RUN that an imported cache stands for is not fetched to be looked
+// at: what is remembered of it serves, or its tail is left as it is.
+func TestHeadFromCache(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	dir := filepath.Join(t.TempDir(), "away")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("conf", "conf\n"), bed.Text("Dockerfile", "FROM "+b.Base(t, "usrmerge")+
+		"\nRUN echo away >/away\nCOPY conf /opt/link/\nCOPY conf /bin/\n"))
+
+	stock, linked := b.Registry.Ref("away/stock:1"), b.Registry.Ref("away/linked:1")
+	newMachine(t, b).build(t, "buildx", dir, stock).MustSucceed(t)
+	wantEvidence(t, newMachine(t, b).build(t, "relink", dir, linked), "(read now)")
+
+	t.Run("of which nothing is remembered", func(t *testing.T) {
+		m := newMachine(t, b)
+		mark := b.Registry.Mark(t)
+		ref := b.Registry.Ref("away/left:1")
+		r := m.build(t, "relink", dir, ref, "--cache-from", stock).MustSucceed(t)
+		if !strings.Contains(r.Stderr, "comes from an imported cache") {
+			t.Errorf("the report does not say why nothing is linked:\n%s", r.Stderr)
+		}
+		wantNothingPulled(t, b, mark, b.Image(t, stock, ""))
+		wantStock(t, m, dir, ref)
+	})
+	t.Run("by what the image carries", func(t *testing.T) {
+		m := newMachine(t, b)
+		mark := b.Registry.Mark(t)
+		ref := b.Registry.Ref("away/carried:1")
+		r := m.build(t, "relink", dir, ref, "--cache-from", linked)
+		wantEvidence(t, r, "(inherited, carried by "+linked+")")
+		wantNothingPulled(t, b, mark, b.Image(t, linked, ""))
+		wantStock(t, m, dir, ref)
+	})
+	t.Run("and one that is built now", func(t *testing.T) {
+		m := newMachine(t, b)
+		wantEvidence(t, m.build(t, "relink", dir, b.Registry.Ref("away/new:1"), "--cache-from", b.Registry.Ref("away/none:1")), "(read now)")
+	})
+}

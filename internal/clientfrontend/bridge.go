@@ -44,6 +44,7 @@ func (h *Host) answer(ctx context.Context, req *gwpb.SolveRequest, resp *gwpb.So
 	}
 	r := request(req.Frontend, build)
 	r.Present = func(ctx context.Context, digest string) bool { return present(ctx, cc, digest) }
+	r.Lazy = func(ctx context.Context) bool { return lazy(ctx, cc) }
 	if err := c.Run(ctx, h.Build(r)); err != nil {
 		return grpcerrors.ToGRPC(ctx, err)
 	}

@@ -50,6 +50,9 @@ type Request struct {
 	// Present says whether the builder has the files of an image, given the
 	// image's digest.
 	Present func(ctx context.Context, digest string) bool
+	// Lazy says whether the builder has not fetched the files of something that
+	// it uses now.
+	Lazy func(ctx context.Context) bool
 }
 
 // ownSolve marks the context of the frontend's own requests, so that they are

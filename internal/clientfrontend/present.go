@@ -32,3 +32,19 @@ func present(ctx context.Context, cc *grpc.ClientConn, image string) bool {
 	}
 	return found
 }
+
+// lazy asks the builder's cache whether it uses something whose files it has not
+// fetched: what an imported cache stands for.
+func lazy(ctx context.Context, cc *grpc.ClientConn) bool {
+	usage, err := controlapi.NewControlClient(cc).DiskUsage(ctx, &controlapi.DiskUsageRequest{Filter: []string{"inuse"}})
+	if err != nil {
+		return false
+	}
+	for _, r := range usage.Record {
+		composed := strings.HasPrefix(r.Description, "merge") || strings.HasPrefix(r.Description, "diff")
+		if r.Size == 0 && !r.Mutable && !composed {
+			return true
+		}
+	}
+	return false
+}
