@@ -192,6 +192,12 @@ func (p *plan) buildSources(ctx context.Context, eg *errgroup.Group) {
 func (p *plan) prefetch(ctx context.Context, t *tree) {
 	var wg sync.WaitGroup
 	for _, s := range p.steps {
+		users, groups := s.Names()
+		for file, names := range map[string][]string{skeleton.Passwd: users, skeleton.Group: groups} {
+			if len(names) > 0 {
+				wg.Go(func() { _ = skeleton.NewSurvey(t).Name(ctx, file, names[0]) })
+			}
+		}
 		for _, a := range s.Actions() {
 			wg.Go(func() {
 				if mk := a.GetMkdir(); mk != nil {

@@ -14,12 +14,20 @@ import (
 	"github.com/docker-relink/relink/internal/skeleton"
 )
 
-// tree reads the file system of a gateway reference, each directory once.
+// tree reads the file system of a gateway reference, each directory and file
+// once.
 type tree struct {
 	ref gateway.Reference // nil is the empty file system
 
-	mu   sync.Mutex
-	dirs map[string]*dirRead
+	mu    sync.Mutex
+	dirs  map[string]*dirRead
+	files map[string]*fileRead
+}
+
+type fileRead struct {
+	once sync.Once
+	data []byte
+	err  error
 }
 
 type dirRead struct {
@@ -28,7 +36,9 @@ type dirRead struct {
 	err     error
 }
 
-func newTree(ref gateway.Reference) *tree { return &tree{ref: ref, dirs: map[string]*dirRead{}} }
+func newTree(ref gateway.Reference) *tree {
+	return &tree{ref: ref, dirs: map[string]*dirRead{}, files: map[string]*fileRead{}}
+}
 
 // ReadDir returns the entries of a directory; it follows no symbolic link to it.
 func (t *tree) ReadDir(ctx context.Context, dir string) (map[string]skeleton.Entry, error) {
@@ -59,10 +69,17 @@ func (t *tree) readDir(ctx context.Context, dir string) (map[string]skeleton.Ent
 	return entries, nil
 }
 
-// Line implements skeleton.Head.
+// Line implements skeleton.Head. A file is read once, whatever is looked up in it.
 func (t *tree) Line(ctx context.Context, file, name string) (string, skeleton.Evidence, error) {
-	dt, err := t.ref.ReadFile(ctx, gateway.ReadRequest{Filename: file})
-	return skeleton.FindLine(dt, name), skeleton.Read, err
+	t.mu.Lock()
+	read := t.files[file]
+	if read == nil {
+		read = &fileRead{}
+		t.files[file] = read
+	}
+	t.mu.Unlock()
+	read.once.Do(func() { read.data, read.err = t.ref.ReadFile(ctx, gateway.ReadRequest{Filename: file}) })
+	return skeleton.FindLine(read.data, name), skeleton.Read, read.err
 }
 
 // Lstat implements skeleton.Head.
