@@ -113,10 +113,7 @@ func (p *plan) headIsAway(ctx context.Context, o linkOptions) (bool, error) {
 	if !o.lazy(ctx) {
 		return false, nil
 	}
-	p.linked = 0
-	for i := range p.steps {
-		p.steps[i].Linked, p.steps[i].Reason = false, "what it is built upon comes from an imported cache, is not on the builder, and nothing is remembered of it"
-	}
+	p.leave("what it is built upon comes from an imported cache, is not on the builder, and nothing is remembered of it")
 	return true, nil
 }
 
@@ -254,6 +251,20 @@ func (p *plan) look(ctx context.Context, head skeleton.Head, done func(*step)) e
 		done(s)
 	}
 	return nil
+}
+
+// canMake says whether the builder has the operations that the skeleton needs.
+func (p *plan) canMake() bool {
+	caps := p.c.BuildOpts().LLBCaps
+	return !p.survey.Facts().HasSymlinks() || caps.Contains(pb.CapFileSymlinkCreate)
+}
+
+// leave leaves all steps unlinked.
+func (p *plan) leave(reason string) {
+	p.linked = 0
+	for i := range p.steps {
+		p.steps[i].Linked, p.steps[i].Reason = false, reason
+	}
 }
 
 // stop leaves the steps from i on unlinked: they are built on the merged state.
