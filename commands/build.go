@@ -165,14 +165,15 @@ func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{
-				Inner:    r.Frontend,
-				Default:  frontend.LinkMode(os.Getenv(frontend.LinkArg)),
-				Image:    first(r.Images),
-				Images:   known,
-				Memory:   &memory.Memory{Store: store, Manifests: manifests, Images: append(r.Caches, r.Images...)},
-				Present:  r.Present,
-				Lazy:     r.Lazy,
-				Reserved: func(key string) bool { return slices.Contains(r.Annotations, key) },
+				Inner:         r.Frontend,
+				Default:       frontend.LinkMode(os.Getenv(frontend.LinkArg)),
+				Image:         first(r.Images),
+				Images:        known,
+				Memory:        &memory.Memory{Store: store, Manifests: manifests, Images: append(r.Caches, r.Images...)},
+				Present:       r.Present,
+				Lazy:          r.Lazy,
+				Reserved:      func(key string) bool { return slices.Contains(r.Annotations, key) },
+				ReservedIndex: func(key string) bool { return slices.Contains(r.IndexAnnotations, key) },
 			}
 			return func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 				res, err := f.Build(ctx, c)

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,12 +10,14 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+	"github.com/docker/buildx/builder"
 	buildxcommands "github.com/docker/buildx/commands"
 	"github.com/docker/buildx/util/dockerutil/dockerconfig"
 	"github.com/docker/buildx/util/imagetools"
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/sirupsen/logrus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
@@ -34,6 +37,8 @@ type rebaseOptions struct {
 	dryRun      bool
 	check       bool
 	format      string
+	builder     string // "" where the user names none
+	current     string // what counts then
 }
 
 // buildFlags are the flags of build that say where the result goes and how it is
@@ -60,6 +65,11 @@ platform, without building anything and without pulling a layer.`,
 		Args: cli.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			options.image = args[0]
+			if named := cmd.Flag("builder"); named.Changed {
+				options.builder = named.Value.String()
+			} else {
+				options.current = named.Value.String()
+			}
 			if err := stock.PersistentFlags().Set("builder", cmd.Flag("builder").Value.String()); err != nil {
 				return err
 			}
@@ -95,6 +105,66 @@ func runRebase(dockerCli command.Cli, options rebaseOptions, build *cobra.Comman
 	if err := options.validate(build.Flags()); err != nil {
 		return err
 	}
+	ours, registries := chosenBuilder(dockerCli, options)
+	known := registry.NewImages(registries)
+	if s := newStraight(known, options, build.Flags(), ours); s != nil {
+		done, err := runStraight(dockerCli, s, build)
+		if done || err != nil {
+			return err
+		}
+	}
+	return runByBuilder(dockerCli, options, build, known)
+}
+
+// chosenBuilder is the builder that would do the work, nil when the user names
+// one, with what it knows of registries. An error comes again when it is used.
+func chosenBuilder(dockerCli command.Cli, o rebaseOptions) (*builder.Builder, imagetools.Opt) {
+	registries := imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)}
+	b, err := builder.New(dockerCli, builder.WithName(cmp.Or(o.builder, o.current)), builder.WithSkippedValidation())
+	if err != nil {
+		return nil, registries
+	}
+	if opt, err := b.ImageOpt(); err == nil {
+		registries = opt
+	}
+	if o.builder != "" {
+		return nil, registries
+	}
+	return b, registries
+}
+
+// runStraight rebases without a builder. What goes wrong there is left to the
+// builder, which may know more ways, and has the last word on errors.
+func runStraight(dockerCli command.Cli, s *straight, build *cobra.Command) (done bool, _ error) {
+	ctx := build.Context()
+	report, dgst, err := s.run(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	case err != nil:
+		logrus.Debugf("rebasing without a builder: %v", err)
+		return false, nil
+	case silent(build):
+		if quiet(build) {
+			fmt.Fprintln(dockerCli.Out(), dgst)
+		}
+		return true, nil
+	}
+	(&rebaseReport{reports: []frontend.RebaseReport{*report}}).print(dockerCli.Err())
+	for _, target := range s.targets {
+		fmt.Fprintf(dockerCli.Err(), "rebase: pushed %s@%s, from registry to registry\n", target, dgst)
+	}
+	return true, nil
+}
+
+// quiet says whether the digest is all that is to be printed.
+func quiet(cmd *cobra.Command) bool {
+	quiet, _ := cmd.Flags().GetBool("quiet")
+	mode, _ := cmd.Flags().GetString("progress")
+	return quiet || mode == "quiet"
+}
+
+func runByBuilder(dockerCli command.Cli, options rebaseOptions, build *cobra.Command, known *registry.Images) error {
 	if err := options.apply(build.Flags()); err != nil {
 		return err
 	}
@@ -105,7 +175,6 @@ func runRebase(dockerCli command.Cli, options rebaseOptions, build *cobra.Comman
 	defer os.RemoveAll(dir)
 
 	report := &rebaseReport{}
-	known := registry.NewImages(imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)})
 	defer useRebase(known, report)()
 	if err := runVerified(build.Context(), build, dir, known, report, dockerCli.Err()); err != nil {
 		return report.explain(err)
@@ -189,9 +258,9 @@ func imageContext(ref string) (string, error) {
 
 func (o *rebaseOptions) name() string { return strings.TrimPrefix(o.image, imageScheme) }
 
-// apply turns our flags into the build contexts and arguments by which the
-// frontend knows them, wherever it runs.
-func (o *rebaseOptions) apply(flags *pflag.FlagSet) error {
+// arguments are the build arguments by which the frontend knows our flags,
+// wherever it runs.
+func (o *rebaseOptions) arguments() []string {
 	args := []string{frontend.OpArg + "=" + frontend.OpRebase}
 	if len(o.candidates) > 0 {
 		args = append(args, frontend.CandidatesArg+"="+strings.Join(o.candidates, ","))
@@ -202,6 +271,12 @@ func (o *rebaseOptions) apply(flags *pflag.FlagSet) error {
 	if o.skipMissing {
 		args = append(args, frontend.SkipMissingArg+"=true")
 	}
+	return args
+}
+
+// apply turns our flags into the build contexts and arguments of a build.
+func (o *rebaseOptions) apply(flags *pflag.FlagSet) error {
+	args := o.arguments()
 	if o.dryRun {
 		tags, err := flags.GetStringArray("tag")
 		if err != nil {
@@ -266,9 +341,10 @@ func useRebase(known *registry.Images, report *rebaseReport) (end func()) {
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{
-				Inner:    r.Frontend,
-				Images:   known,
-				Reserved: func(key string) bool { return slices.Contains(r.Annotations, key) },
+				Inner:         r.Frontend,
+				Images:        known,
+				Reserved:      func(key string) bool { return slices.Contains(r.Annotations, key) },
+				ReservedIndex: func(key string) bool { return slices.Contains(r.IndexAnnotations, key) },
 			}
 			return report.watch(f.Build)
 		},

@@ -35,6 +35,8 @@ type Frontend struct {
 	// Reserved says that an annotation of the image's manifest is not ours to
 	// set, because the user set it; nil sets none at all.
 	Reserved func(key string) bool
+	// ReservedIndex says the same of an annotation of the index; nil is none.
+	ReservedIndex func(key string) bool
 	// Images tells what registries know of images; nil knows nothing.
 	Images Images
 }

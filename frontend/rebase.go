@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
+	"sync"
+	"time"
 
 	"github.com/containerd/platforms"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -54,6 +57,29 @@ func (f *Frontend) rebase(ctx context.Context, c gateway.Client) (*gateway.Resul
 	if err != nil {
 		return nil, err
 	}
+	d, err := r.decide(ctx, true)
+	if err != nil {
+		return nil, err
+	}
+	if r.o.request != "" {
+		return r.answer(d.report())
+	}
+	if err := cannotRebase(c); err != nil {
+		return nil, err
+	}
+	return r.result(ctx, d.plans, d.report())
+}
+
+// decided is what becomes of each platform.
+type decided struct {
+	plans []*rebased
+	// report waits for what was asked meanwhile.
+	report func() RebaseReport
+}
+
+// decide reads what there is to read of the images, and decides. What stays
+// behind is looked for meanwhile, or when the report is wanted.
+func (r *rebasing) decide(ctx context.Context, meanwhile bool) (*decided, error) {
 	if err := r.describe(ctx); err != nil {
 		return nil, err
 	}
@@ -61,28 +87,15 @@ func (f *Frontend) rebase(ctx context.Context, c gateway.Client) (*gateway.Resul
 	if err != nil {
 		return nil, err
 	}
-	var warnings []string
-	var plans []*rebased
-	eg, egctx := errgroup.WithContext(ctx)
-	eg.Go(func() error {
-		warnings = r.referrers(egctx, ps)
-		return nil
-	})
-	eg.Go(func() (err error) {
-		plans, err = r.plan(egctx, ps)
-		return err
-	})
-	if err := eg.Wait(); err != nil {
+	behind := sync.OnceValue(func() []string { return r.referrers(ctx, ps) })
+	if meanwhile {
+		go behind()
+	}
+	plans, err := r.plan(ctx, ps)
+	if err != nil {
 		return nil, err
 	}
-	report := r.report(plans, missing, warnings)
-	if r.o.request != "" {
-		return r.answer(report)
-	}
-	if err := cannotRebase(c); err != nil {
-		return nil, err
-	}
-	return r.result(ctx, plans, report)
+	return &decided{plans, sync.OnceValue(func() RebaseReport { return r.report(plans, missing, behind()) })}, nil
 }
 
 func (f *Frontend) newRebasing(c gateway.Client) (*rebasing, error) {
@@ -123,6 +136,9 @@ func (r *rebasing) anyPlatform() *ocispecs.Platform {
 
 // describe reads what the registry knows of the image and of the new base.
 func (r *rebasing) describe(ctx context.Context) (err error) {
+	if from, named, err := originOf(r.opts, FromContext, r.anyPlatform()); err == nil && named {
+		r.anticipate(ctx, from)
+	}
 	if r.onto == nil {
 		if err := r.describeNamed(ctx, r.image); err != nil {
 			return err
@@ -132,11 +148,32 @@ func (r *rebasing) describe(ctx context.Context) (err error) {
 		}
 		return r.describeNamed(ctx, r.onto)
 	}
-	eg, ctx := errgroup.WithContext(ctx)
+	var eg errgroup.Group // Its context would end what is anticipated.
 	for _, n := range []*named{r.image, r.onto} {
 		eg.Go(func() error { return r.describeNamed(ctx, n) })
 	}
 	return eg.Wait()
+}
+
+// anticipate reads an old base while other things are read. An error comes again
+// when the base is wanted.
+func (r *rebasing) anticipate(ctx context.Context, base origin) {
+	go func() { _, _ = r.resolver.resolve(ctx, base, r.anyPlatform()) }()
+}
+
+// anticipateAnnotated does so with the base that the image's annotations name.
+func (r *rebasing) anticipateAnnotated(ctx context.Context, n *named) {
+	if n != r.image || n.description == nil || r.o.forceLayers != nil || r.opts["context:"+FromContext] != "" {
+		return
+	}
+	var annotations []map[string]string
+	for _, m := range n.description.Manifests {
+		annotations = append(annotations, m.Annotations)
+	}
+	annotations = append(annotations, n.description.Annotations)
+	if base, ok, err := image.BaseFromAnnotations(annotations...); err == nil && ok && base.Name != "" {
+		r.anticipate(ctx, registrySource(FromContext, base.Reference()))
+	}
 }
 
 // describeNamed asks the registry and the builder at the same time. The builder's
@@ -153,6 +190,7 @@ func (r *rebasing) describeNamed(ctx context.Context, n *named) error {
 	eg.Go(func() error {
 		if ref := n.origin.ref(); ref != "" && r.Images != nil {
 			n.description, err = r.Images.Describe(ctx, ref)
+			r.anticipateAnnotated(ctx, n)
 		}
 		return nil
 	})
@@ -249,7 +287,7 @@ func (r *rebasing) plan(ctx context.Context, ps []ocispecs.Platform) ([]*rebased
 	for i, p := range ps {
 		eg.Go(func() (err error) {
 			if plans[i], err = r.planPlatform(egctx, p); err != nil && len(ps) > 1 {
-				return fmt.Errorf("%s: %w", platformID(p), err)
+				return fmt.Errorf("%s: %w", PlatformID(p), err)
 			}
 			return err
 		})
@@ -302,11 +340,22 @@ func (r *rebasing) resolveBoth(ctx context.Context, b *rebased) error {
 			if !ok {
 				o = r.onto.origin
 			}
-			*side.img, err = r.resolver.resolve(ctx, o, &b.platform)
+			*side.img, err = r.resolver.resolve(ctx, o, r.platformToAsk(o, b.platform))
 			return err
 		})
 	}
 	return eg.Wait()
+}
+
+// platformToAsk is the platform to ask for, or what was asked for before where the
+// image is known to be one alone: then it was read already.
+func (r *rebasing) platformToAsk(o origin, p ocispecs.Platform) *ocispecs.Platform {
+	for _, n := range []*named{r.image, r.onto} {
+		if n.origin == o && n.description != nil && !n.description.Index {
+			return r.anyPlatform()
+		}
+	}
+	return &p
 }
 
 // finishConfig puts the user's labels into the config, and the new base into the
@@ -320,6 +369,9 @@ func (r *rebasing) finishConfig(b *rebased) error {
 		}
 		cfg.Labels = labels
 	}
+	if r.o.epoch {
+		b.clampHistory(r.o.created)
+	}
 	if len(r.o.labels) > 0 {
 		cfg.Labels = maps.Clone(cfg.Labels)
 		if cfg.Labels == nil {
@@ -328,6 +380,21 @@ func (r *rebasing) finishConfig(b *rebased) error {
 		maps.Copy(cfg.Labels, r.o.labels)
 	}
 	return nil
+}
+
+// clampHistory lets no entry of the image's own be later than the time that the
+// result has, as BuildKit does when it exports.
+func (b *rebased) clampHistory(latest time.Time) {
+	history, base := b.result.Config.History, b.onto.config.History
+	first := 0
+	for first < min(len(history), len(base)) && reflect.DeepEqual(history[first], base[first]) {
+		first++
+	}
+	for i := first; i < len(history); i++ {
+		if h := &history[i]; h.Created == nil || h.Created.After(latest) {
+			h.Created = &latest
+		}
+	}
 }
 
 // badInput marks what the images themselves are to blame for.

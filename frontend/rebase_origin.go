@@ -44,7 +44,7 @@ func registrySource(role, ref string) origin { return origin{role, imageScheme, 
 func originOf(opts map[string]string, name string, p *ocispecs.Platform) (s origin, ok bool, err error) {
 	v := ""
 	if p != nil {
-		v = opts["context:"+name+"::"+platformID(*p)]
+		v = opts["context:"+name+"::"+PlatformID(*p)]
 	}
 	if v == "" {
 		v = opts["context:"+name]
@@ -130,7 +130,7 @@ func newResolver(c gateway.Client, mode string) *resolver {
 func (r *resolver) resolve(ctx context.Context, s origin, p *ocispecs.Platform) (*imageOn, error) {
 	key := s.scheme + " " + s.value
 	if p != nil {
-		key += " " + platformID(*p)
+		key += " " + PlatformID(*p)
 	}
 	r.mu.Lock()
 	call := r.calls[key]
@@ -314,7 +314,7 @@ func (r *resolver) readInput(ctx context.Context, img *imageOn, p *ocispecs.Plat
 func inputConfig(metadata map[string][]byte, p *ocispecs.Platform) ([]byte, error) {
 	raw := metadata[exptypes.ExporterImageConfigKey]
 	if p != nil && raw == nil {
-		raw = metadata[exptypes.ExporterImageConfigKey+"/"+platformID(*p)]
+		raw = metadata[exptypes.ExporterImageConfigKey+"/"+PlatformID(*p)]
 	}
 	if raw == nil {
 		return nil, errdefs.Unsupportedf("Name an image.", "the result of the build has no image config")
@@ -332,4 +332,5 @@ func inputConfig(metadata map[string][]byte, p *ocispecs.Platform) ([]byte, erro
 	return cfg.Marshal()
 }
 
-func platformID(p ocispecs.Platform) string { return platforms.FormatAll(platforms.Normalize(p)) }
+// PlatformID is the name of a platform in results and reports.
+func PlatformID(p ocispecs.Platform) string { return platforms.FormatAll(platforms.Normalize(p)) }

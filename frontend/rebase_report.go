@@ -187,7 +187,7 @@ func value(raw json.RawMessage) string {
 // reportPlatform writes down what was decided for a platform.
 func (r *rebasing) reportPlatform(b *rebased) {
 	rep := &b.report
-	rep.Platform = platformID(b.platform)
+	rep.Platform = PlatformID(b.platform)
 	if b.old != nil {
 		rep.OldBase = &NamedImage{b.old.name(), b.old.digest}
 	}

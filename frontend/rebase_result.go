@@ -14,6 +14,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	commonexptypes "github.com/moby/buildkit/exporter/exptypes"
+	"github.com/moby/buildkit/frontend/attestations"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -43,7 +44,7 @@ func (r *rebasing) result(ctx context.Context, plans []*rebased, report RebaseRe
 			res.AddRef(id, refs[i])
 		}
 		p := b.result.Config.Platform
-		ps.Platforms = append(ps.Platforms, exptypes.Platform{ID: platformID(b.platform), Platform: p})
+		ps.Platforms = append(ps.Platforms, exptypes.Platform{ID: PlatformID(b.platform), Platform: p})
 		if err := r.addMetadata(res, b, states[i].id); err != nil {
 			return nil, err
 		}
@@ -53,6 +54,9 @@ func (r *rebasing) result(ctx context.Context, plans []*rebased, report RebaseRe
 		return nil, fmt.Errorf("writing the platforms: %w", err)
 	}
 	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
+	if err := r.annotateIndex(res, plans); err != nil {
+		return nil, err
+	}
 	if err := r.addSBOM(ctx, res, plans, states); err != nil {
 		return nil, err
 	}
@@ -79,7 +83,7 @@ func (r *rebasing) states(ctx context.Context, plans []*rebased) ([]attributed, 
 		}
 		states[i].def = def.ToPB()
 		if r.multi(plans) {
-			states[i].id = platformID(b.platform)
+			states[i].id = PlatformID(b.platform)
 		}
 	}
 	return states, nil
@@ -111,7 +115,7 @@ func (r *rebasing) attributionOpts(plans []*rebased) map[string]string {
 	delete(opts, "target")
 	var ids []string
 	for _, b := range plans {
-		ids = append(ids, platformID(b.platform))
+		ids = append(ids, PlatformID(b.platform))
 		for name, img := range map[string]*imageOn{ImageContext: b.image, FromContext: b.old, OntoContext: b.onto} {
 			if img == nil || img.origin.scheme != imageScheme {
 				continue
@@ -170,6 +174,47 @@ func (r *rebasing) annotations(b *rebased) (map[string]string, error) {
 	return image.RebaseAnnotations(existing, b.onto.name(), b.onto.digest)
 }
 
+// annotateIndex does the same with the annotations of the index, where the result
+// is to be one.
+func (r *rebasing) annotateIndex(res *gateway.Result, plans []*rebased) error {
+	if !r.multi(plans) && !makesIndex(r.opts) {
+		return nil
+	}
+	annotations, err := r.indexAnnotations(plans)
+	if err != nil {
+		return err
+	}
+	for key, value := range annotations {
+		if r.ReservedIndex == nil || !r.ReservedIndex(key) {
+			res.AddMeta(exptypes.AnnotationIndexKey(key), []byte(value))
+		}
+	}
+	return nil
+}
+
+func (r *rebasing) indexAnnotations(plans []*rebased) (map[string]string, error) {
+	var existing map[string]string
+	if d := r.image.description; d != nil {
+		existing = d.Annotations
+	}
+	return image.RebaseAnnotations(existing, plans[0].onto.name(), plans[0].onto.digest)
+}
+
+// makesIndex says whether there will be attestations, which BuildKit keeps in an
+// index beside the image.
+func makesIndex(opts map[string]string) bool {
+	requested, err := attestations.Parse(opts)
+	if err != nil {
+		return false // It comes again where they are made.
+	}
+	for _, attrs := range requested {
+		if !strings.EqualFold(attrs["disabled"], "true") && !strings.EqualFold(attrs["inline-only"], "true") {
+			return true
+		}
+	}
+	return false
+}
+
 // report sums up what was decided.
 func (r *rebasing) report(plans []*rebased, missing []ocispecs.Platform, warnings []string) RebaseReport {
 	rep := RebaseReport{
@@ -184,7 +229,7 @@ func (r *rebasing) report(plans []*rebased, missing []ocispecs.Platform, warning
 		}
 	}
 	for _, p := range missing {
-		rep.Skipped = append(rep.Skipped, platformID(p))
+		rep.Skipped = append(rep.Skipped, PlatformID(p))
 	}
 	for _, n := range []*named{r.image, r.onto} {
 		if n.remark != "" {

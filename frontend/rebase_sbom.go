@@ -31,7 +31,7 @@ func (r *rebasing) addSBOM(ctx context.Context, res *gateway.Result, plans []*re
 		if err != nil {
 			return fmt.Errorf("scanning the rebased image: %w", err)
 		}
-		id := platformID(b.platform)
+		id := PlatformID(b.platform)
 		att, err := scan(ctx, id, llb.NewState(op), nil)
 		if err != nil {
 			return fmt.Errorf("scanning the rebased image: %w", err)

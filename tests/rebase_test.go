@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -263,7 +262,7 @@ func TestRebaseAgain(t *testing.T) {
 		again := fmt.Sprint("app:again", i)
 		r.bed.Push(t, r.ref(again), annotated)
 		out := fmt.Sprint("out:", i)
-		r.rebase(t, r.ref(again), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), "--provenance=false", "--push", "-t", r.ref(out)).MustSucceed(t)
+		r.rebase(t, r.ref(again), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), "--builder=bed", "--provenance=false", "--push", "-t", r.ref(out)).MustSucceed(t)
 		want := r.bed.Image(t, r.ref("out:0"), "").Layers()
 		if got := r.bed.Image(t, r.ref(out), "").Layers(); !slices.Equal(got, want) {
 			t.Errorf("layers %q, want %q", got, want)
@@ -970,27 +969,36 @@ func TestRebaseRelease(t *testing.T) {
 	}
 }
 
-// TestRebaseTime takes the time of the result from SOURCE_DATE_EPOCH.
+// TestRebaseTime takes the time of the result from SOURCE_DATE_EPOCH. Then a
+// rebase makes the same each time, and with a builder the same as without.
 func TestRebaseTime(t *testing.T) {
 	t.Parallel()
-	r := newRebaseRepo(t, "time")
-	var digests []string
-	for _, tag := range []string{"out:1", "out:2"} {
-		r.bed.Docker(t, "", []string{"SOURCE_DATE_EPOCH=1700000000"}, "relink", "rebase", r.ref("app:1"), "--onto", r.ref("base:2"),
-			"--provenance=false", "--push", "-t", r.ref(tag), "--label", "more=yes", "--annotation", "manifest:also=mine").MustSucceed(t)
-		image := r.bed.Image(t, r.ref(tag), "")
-		digests = append(digests, image.Digest)
-		if got := image.Config.Created.Unix(); got != 1700000000 {
-			t.Errorf("created %v", image.Config.Created)
-		}
-		if image.Config.Config.Labels["more"] != "yes" || image.Manifest.Annotations["also"] != "mine" {
-			t.Errorf("labels %v, annotations %v", image.Config.Config.Labels, image.Manifest.Annotations)
-		}
-	}
-	if digests[0] != digests[1] {
-		t.Errorf("the same rebase twice makes %q", digests)
-	}
-	if arch := r.bed.Image(t, r.ref("out:1"), "").Config.Architecture; arch != runtime.GOARCH {
-		t.Errorf("architecture %q", arch)
+	r := newRebaseRepo(t, "time", "--provenance=mode=max", "--annotation", "index,manifest:mine=kept")
+	for _, kind := range []string{"--provenance=false", "--provenance=true"} {
+		t.Run(kind, func(t *testing.T) {
+			var images []bed.Image
+			for _, road := range []string{"--builder=bed", "--progress=plain", "--progress=auto"} {
+				tag := r.ref("out:" + slug(kind+road))
+				result := r.bed.Docker(t, "", []string{"SOURCE_DATE_EPOCH=1700000000"}, "relink", "rebase", r.ref("app:1"), "--onto", r.ref("base:2"),
+					road, kind, "--push", "-t", tag, "--label", "more=yes", "--annotation", "manifest:also=mine").MustSucceed(t)
+				if straight := strings.Contains(result.Stderr, "from registry to registry"); straight != (road != "--builder=bed") {
+					t.Errorf("%s: without a builder: %v\n%s", road, straight, result.Stderr)
+				}
+				images = append(images, r.bed.Image(t, tag, ""))
+			}
+			for _, image := range images {
+				if got := image.Config.Created.Unix(); got != 1700000000 {
+					t.Errorf("created %v", image.Config.Created)
+				}
+				if image.Config.Config.Labels["more"] != "yes" || image.Manifest.Annotations["also"] != "mine" || image.Manifest.Annotations["mine"] != "kept" {
+					t.Errorf("labels %v, annotations %v", image.Config.Config.Labels, image.Manifest.Annotations)
+				}
+				if string(image.RawConfig) != string(images[0].RawConfig) {
+					t.Errorf("the same rebase makes another config:\n%s\n%s", images[0].RawConfig, image.RawConfig)
+				} else if image.Digest != images[0].Digest {
+					t.Errorf("the same rebase makes another manifest:\n%+v\n%+v", images[0].Manifest, image.Manifest)
+				}
+			}
+		})
 	}
 }

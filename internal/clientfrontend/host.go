@@ -47,6 +47,8 @@ type Request struct {
 	// Annotations are the keys of the annotations that the user set on the
 	// image's manifests.
 	Annotations []string
+	// IndexAnnotations are those of the annotations of the index.
+	IndexAnnotations []string
 	// Present says whether the builder has the files of an image, given the
 	// image's digest.
 	Present func(ctx context.Context, digest string) bool

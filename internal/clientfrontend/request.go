@@ -18,8 +18,12 @@ func request(frontend string, r *controlapi.SolveRequest) Request {
 		}
 		for k := range e.Attrs {
 			key, ok, err := exptypes.ParseAnnotationKey(k)
-			if ok && err == nil && key.Type == exptypes.AnnotationManifest {
+			switch {
+			case !ok || err != nil:
+			case key.Type == exptypes.AnnotationManifest:
 				out.Annotations = append(out.Annotations, key.Key)
+			case key.Type == exptypes.AnnotationIndex:
+				out.IndexAnnotations = append(out.IndexAnnotations, key.Key)
 			}
 		}
 	}

@@ -24,6 +24,7 @@ type Manifest struct {
 	Digest      digest.Digest
 	Platform    *ocispecs.Platform
 	Annotations map[string]string
+	Config      ocispecs.Descriptor
 	Layers      []ocispecs.Descriptor
 	// Attestations are the manifests in the index that carry the image's
 	// attestations.

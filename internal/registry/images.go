@@ -4,15 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
+	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/images"
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
 	"github.com/docker/buildx/util/imagetools"
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -20,33 +20,53 @@ import (
 	"github.com/docker-relink/relink/internal/image"
 )
 
-// Images reads what registries say of images, and none of their layers.
+// Images reads what registries say of images, and none of their layers. What it
+// has read it keeps: one run sees one state of a tag.
 type Images struct {
-	resolver *imagetools.Resolver
+	wire *wire
+
+	mu        sync.Mutex
+	described map[string]*describing
+	blobs     map[digest.Digest][]byte
+}
+
+type describing struct {
+	once sync.Once
+	*image.Description
+	err error
 }
 
 // NewImages makes one with buildx's way to registries.
 func NewImages(opt imagetools.Opt) *Images {
-	return &Images{resolver: imagetools.New(opt)}
+	return &Images{wire: newWire(opt), described: map[string]*describing{}, blobs: map[digest.Digest][]byte{}}
 }
-
-// The annotations by which BuildKit marks attestation manifests in an index, and
-// the statements in them.
-const (
-	referenceType   = "vnd.docker.reference.type"
-	referenceDigest = "vnd.docker.reference.digest"
-	attestationType = "attestation-manifest"
-	predicateType   = "in-toto.io/predicate-type"
-
-	provenancePredicates = "https://slsa.dev/provenance/"
-)
-
-// maxProvenance bounds what is read of one attestation.
-const maxProvenance = 16 << 20
 
 // Describe reads an image's index, if it has one, and its manifests.
 func (r *Images) Describe(ctx context.Context, ref string) (*image.Description, error) {
-	dt, desc, err := r.resolver.Get(quiet(ctx), ref)
+	r.mu.Lock()
+	d := r.described[ref]
+	if d == nil {
+		d = &describing{}
+		r.described[ref] = d
+	}
+	r.mu.Unlock()
+	d.once.Do(func() { d.Description, d.err = r.describe(ctx, ref) })
+	if d.err != nil {
+		r.forget(ref, d) // It may be another time.
+	}
+	return d.Description, d.err
+}
+
+func (r *Images) forget(ref string, d *describing) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.described[ref] == d {
+		delete(r.described, ref)
+	}
+}
+
+func (r *Images) describe(ctx context.Context, ref string) (*image.Description, error) {
+	dt, desc, err := r.manifest(ctx, ref)
 	if err != nil {
 		return nil, fmt.Errorf("reading the manifest of %s: %w", ref, err)
 	}
@@ -63,6 +83,52 @@ func (r *Images) Describe(ctx context.Context, ref string) (*image.Description, 
 	d.Index, d.Annotations = true, idx.Annotations
 	d.Manifests, err = r.manifests(ctx, ref, idx)
 	return d, err
+}
+
+// manifest reads what a reference names, by its digest where it has one.
+func (r *Images) manifest(ctx context.Context, ref string) ([]byte, ocispecs.Descriptor, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return nil, ocispecs.Descriptor{}, err
+	}
+	under, want := "latest", digest.Digest("")
+	if tagged, ok := named.(reference.Tagged); ok {
+		under = tagged.Tag()
+	}
+	if digested, ok := named.(reference.Digested); ok {
+		want = digested.Digest()
+		under = want.String()
+	}
+	got, err := r.wire.send(ctx, ask{
+		method: http.MethodGet, repo: reference.TrimNamed(named), path: "manifests/" + under,
+		header: map[string]string{"Accept": manifestTypes},
+	})
+	if err != nil {
+		return nil, ocispecs.Descriptor{}, err
+	}
+	desc := ocispecs.Descriptor{MediaType: mediaType(got), Digest: digest.FromBytes(got.body), Size: int64(len(got.body))}
+	if want != "" {
+		if desc.Digest = want.Algorithm().FromBytes(got.body); desc.Digest != want {
+			return nil, desc, fmt.Errorf("what the registry has is %s", desc.Digest)
+		}
+	}
+	return got.body, desc, nil
+}
+
+// manifestTypes are what Describe can read.
+var manifestTypes = strings.Join([]string{
+	ocispecs.MediaTypeImageIndex, images.MediaTypeDockerSchema2ManifestList,
+	ocispecs.MediaTypeImageManifest, images.MediaTypeDockerSchema2Manifest,
+}, ", ")
+
+// mediaType is what a manifest says that it is, or else what the registry says.
+func mediaType(got *answer) string {
+	var said struct{ MediaType string }
+	if err := json.Unmarshal(got.body, &said); err == nil && said.MediaType != "" {
+		return said.MediaType
+	}
+	typ, _, _ := strings.Cut(got.header.Get("Content-Type"), ";")
+	return typ
 }
 
 // manifests reads the manifests of an index's images, and puts the attestations
@@ -97,16 +163,62 @@ func (r *Images) manifests(ctx context.Context, ref string, idx ocispecs.Index) 
 	return out, eg.Wait()
 }
 
+// descriptor reads a manifest or a blob of an image's repository.
 func (r *Images) descriptor(ctx context.Context, ref string, desc ocispecs.Descriptor) ([]byte, error) {
-	loc, err := imagetools.ParseLocation(ref)
+	r.mu.Lock()
+	dt, ok := r.blobs[desc.Digest]
+	r.mu.Unlock()
+	if ok {
+		return dt, nil
+	}
+	dt, err := r.readDescriptor(ctx, ref, desc)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s of %s: %w", desc.Digest, ref, err)
 	}
-	dt, err := r.resolver.GetDescriptor(quiet(ctx), loc, desc)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s of %s: %w", desc.Digest, ref, err)
-	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.blobs[desc.Digest] = dt
 	return dt, nil
+}
+
+func (r *Images) readDescriptor(ctx context.Context, ref string, desc ocispecs.Descriptor) ([]byte, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return nil, err
+	}
+	a := ask{method: http.MethodGet, repo: reference.TrimNamed(named), path: "blobs/" + desc.Digest.String()}
+	if images.IsManifestType(desc.MediaType) || images.IsIndexType(desc.MediaType) {
+		a.path, a.header = "manifests/"+desc.Digest.String(), map[string]string{"Accept": manifestTypes}
+	}
+	got, err := r.wire.send(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	if have := desc.Digest.Algorithm().FromBytes(got.body); have != desc.Digest {
+		return nil, fmt.Errorf("what the registry has is %s", have)
+	}
+	return got.body, nil
+}
+
+// Config reads the config of the image that a reference names for a platform,
+// nil where it names one image alone. The digest is that of what is named.
+func (r *Images) Config(ctx context.Context, ref string, p *ocispecs.Platform) (digest.Digest, []byte, error) {
+	d, err := r.Describe(ctx, ref)
+	if err != nil {
+		return "", nil, err
+	}
+	if p == nil {
+		if d.Index {
+			return "", nil, fmt.Errorf("%s is for several platforms", ref)
+		}
+		p = &ocispecs.Platform{}
+	}
+	m, ok := d.For(*p)
+	if !ok {
+		return "", nil, fmt.Errorf("%s has no image for %s: %w", ref, platforms.FormatAll(*p), cerrdefs.ErrNotFound)
+	}
+	dt, err := r.descriptor(ctx, ref, m.Config)
+	return d.Digest, dt, err
 }
 
 func parseManifest(ref string, desc ocispecs.Descriptor, dt []byte) (image.Manifest, error) {
@@ -114,102 +226,5 @@ func parseManifest(ref string, desc ocispecs.Descriptor, dt []byte) (image.Manif
 	if err := json.Unmarshal(dt, &m); err != nil {
 		return image.Manifest{}, fmt.Errorf("reading the manifest of %s: %w", ref, err)
 	}
-	return image.Manifest{Digest: desc.Digest, Annotations: m.Annotations, Layers: m.Layers}, nil
-}
-
-// Provenance reads the provenance statements among a manifest's attestations.
-func (r *Images) Provenance(ctx context.Context, ref string, m image.Manifest) ([][]byte, error) {
-	var statements [][]byte
-	for _, desc := range m.Attestations {
-		dt, err := r.descriptor(ctx, ref, desc)
-		if err != nil {
-			return nil, err
-		}
-		var attestation ocispecs.Manifest
-		if err := json.Unmarshal(dt, &attestation); err != nil {
-			return nil, fmt.Errorf("reading the attestations of %s: %w", ref, err)
-		}
-		for _, layer := range attestation.Layers {
-			if !strings.HasPrefix(layer.Annotations[predicateType], provenancePredicates) || layer.Size > maxProvenance {
-				continue
-			}
-			statement, err := r.descriptor(ctx, ref, layer)
-			if err != nil {
-				return nil, err
-			}
-			statements = append(statements, statement)
-		}
-	}
-	return statements, nil
-}
-
-// Tags lists the tags of a repository.
-func (r *Images) Tags(ctx context.Context, repository string) ([]string, error) {
-	repo, err := name.NewRepository(repository)
-	if err != nil {
-		return nil, fmt.Errorf("listing the tags of %s: %w", repository, err)
-	}
-	tags, err := remote.List(repo, remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain))
-	if err != nil {
-		return nil, fmt.Errorf("listing the tags of %s: %w", repository, err)
-	}
-	return tags, nil
-}
-
-// Referrers names the signatures and other artifacts that refer to a digest: by
-// the registry's list of referrers, and by the tags that cosign uses. The
-// attestations that BuildKit keeps in the index are not among them.
-func (r *Images) Referrers(ctx context.Context, ref string, dgst digest.Digest) ([]string, error) {
-	loc, err := imagetools.ParseLocation(ref)
-	if err != nil {
-		return nil, fmt.Errorf("looking for referrers of %s: %w", ref, err)
-	}
-	var names []string
-	var cosign [len(cosignTags)]string
-	eg, ctx := errgroup.WithContext(quiet(ctx))
-	eg.Go(func() error {
-		descs, err := r.resolver.FetchReferrers(ctx, loc, dgst)
-		if err != nil && !cerrdefs.IsNotFound(err) {
-			return fmt.Errorf("looking for referrers of %s: %w", ref, err)
-		}
-		for _, desc := range descs {
-			if desc.ArtifactType != buildkitAttestation {
-				names = append(names, fmt.Sprintf("%s (%s)", artifactName(desc), desc.Digest))
-			}
-		}
-		return nil
-	})
-	for i, kind := range cosignTags {
-		eg.Go(func() error {
-			tag := strings.Replace(dgst.String(), ":", "-", 1) + kind.suffix
-			tagged, err := loc.WithTag(tag)
-			if err != nil {
-				return err
-			}
-			if _, _, err := r.resolver.Resolve(ctx, tagged.String()); err == nil {
-				cosign[i] = fmt.Sprintf("%s (tag %s)", kind.what, tag)
-			}
-			return nil
-		})
-	}
-	if err := eg.Wait(); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(append(names, cosign[:]...), func(s string) bool { return s == "" }), nil
-}
-
-const buildkitAttestation = "application/vnd.docker.attestation.manifest.v1+json"
-
-// cosignTags are the tags beside an image by which cosign finds what it made.
-var cosignTags = [...]struct{ suffix, what string }{
-	{".sig", "cosign signature"},
-	{".att", "cosign attestation"},
-	{".sbom", "cosign SBOM"},
-}
-
-func artifactName(desc ocispecs.Descriptor) string {
-	if desc.ArtifactType != "" {
-		return desc.ArtifactType
-	}
-	return desc.MediaType
+	return image.Manifest{Digest: desc.Digest, Annotations: m.Annotations, Config: m.Config, Layers: m.Layers}, nil
 }

@@ -1,5 +1,5 @@
-// Package registry reads image manifests from registries, with the credentials
-// that the Docker CLI has. It reads no layers.
+// Package registry reads image manifests from registries, and writes them, with
+// the credentials that the Docker CLI has. Layers stay where they are.
 package registry
 
 import (
