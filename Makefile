@@ -40,6 +40,7 @@ frontend-image: ## build the frontend image (FRONTEND_IMAGE, FRONTEND_PLATFORMS,
 install: build ## put the plugin where the Docker CLI finds it
 	mkdir -p "$(PLUGINS)"
 	install -m 0755 bin/docker-relink "$(PLUGINS)/docker-relink"
+	ln -sf docker-relink "$(PLUGINS)/docker-diffbuild"
 
 setup: ## install the Debian packages that the tests need
 	tools/setup.sh

@@ -2,6 +2,8 @@
 package commands
 
 import (
+	"strings"
+
 	buildxcommands "github.com/docker/buildx/commands"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
@@ -28,8 +30,12 @@ a new base costs no rebuild and no pull.`
 	if err != nil {
 		return nil, err
 	}
+	diffBuild, err := newDiffBuildCmd(dockerCli)
+	if err != nil {
+		return nil, err
+	}
 	root.RemoveCommand(root.Commands()...)
-	root.AddCommand(build, bake, rebase, newVersionCmd(dockerCli))
+	root.AddCommand(build, bake, rebase, diffBuild, newShellInitCmd(dockerCli), newVersionCmd(dockerCli))
 	return root, nil
 }
 
@@ -42,4 +48,24 @@ func take(root *cobra.Command, name string) *cobra.Command {
 		}
 	}
 	return nil
+}
+
+// DiffBuildName is the name under which diff-build is a plugin of its own: the
+// Docker CLI takes none with a hyphen in its name.
+const DiffBuildName = "diffbuild"
+
+// NewDiffBuildRootCmd makes diff-build a root command, with the global flags and
+// the set-up of relink's.
+func NewDiffBuildRootCmd(name string, isPlugin bool, dockerCli *command.DockerCli) (*cobra.Command, error) {
+	root, err := NewRootCmd(name, isPlugin, dockerCli)
+	if err != nil {
+		return nil, err
+	}
+	diffBuild := take(root, "diff-build")
+	root.RemoveCommand(root.Commands()...)
+	_, usage, _ := strings.Cut(diffBuild.Use, " ")
+	root.Use, root.Short, root.Long = name+" "+usage, diffBuild.Short, diffBuild.Long
+	root.Args, root.RunE = diffBuild.Args, diffBuild.RunE
+	root.Flags().AddFlagSet(diffBuild.Flags())
+	return root, nil
 }

@@ -8,10 +8,11 @@ import (
 )
 
 // OpArg is the build argument that asks for something else than the build of a
-// Dockerfile; OpRebase is its one value.
+// Dockerfile; its values are below.
 const (
 	OpArg    = "RELINK_OP"
 	OpRebase = "rebase"
+	OpDiff   = "diff"
 )
 
 // operation is the function that answers a request for something else than the
@@ -22,16 +23,22 @@ func (f *Frontend) operation(opts map[string]string) (gateway.BuildFunc, error) 
 		return nil, nil
 	case OpRebase:
 		return f.rebase, nil
+	case OpDiff:
+		return f.diff, nil
 	default:
-		return nil, errdefs.Invalidf("Use "+OpRebase+", or leave it out.", "invalid value %q of %s", op, OpArg)
+		return nil, errdefs.Invalidf("Use "+OpRebase+" or "+OpDiff+", or leave it out.", "invalid value %q of %s", op, OpArg)
 	}
 }
 
 // Leftovers are filters of the records that should be taken out of the builder's
 // cache when the request with these options is done, nil for none.
 func Leftovers(opts map[string]string) []string {
-	if opts[buildArgPrefix+OpArg] == OpRebase {
+	switch opts[buildArgPrefix+OpArg] {
+	case OpRebase:
 		return layers.Leftovers()
+	case OpDiff:
+		return layers.DifferenceLeftovers()
+	default:
+		return nil
 	}
-	return nil
 }

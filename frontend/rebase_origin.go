@@ -179,7 +179,10 @@ func readError(s origin, err error) error {
 }
 
 // roles are the words for what images are in a rebase.
-var roles = map[string]string{ImageContext: "image", OntoContext: "new base", FromContext: "old base"}
+var roles = map[string]string{
+	ImageContext: "image", OntoContext: "new base", FromContext: "old base",
+	LowerContext: "lower side", UpperContext: "upper side",
+}
 
 func (r *resolver) readImage(ctx context.Context, img *imageOn, p *ocispecs.Platform) error {
 	ref, dgst, dt, err := r.c.ResolveImageConfig(ctx, img.origin.value, sourceresolver.Opt{

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/docker/buildx/util/cobrautil"
 	"github.com/docker/buildx/util/desktop"
@@ -22,6 +23,7 @@ import (
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/moby/buildkit/util/stack"
+	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel"
 	"google.golang.org/grpc/codes"
 
@@ -58,15 +60,16 @@ func Main() int {
 }
 
 func run(dockerCli *command.DockerCli) error {
+	newRoot, name := program(os.Args[0])
 	if plugin.RunningStandalone() {
 		defer flushMetrics(dockerCli)
-		root, err := commands.NewRootCmd(filepath.Base(os.Args[0]), false, dockerCli)
+		root, err := newRoot(filepath.Base(os.Args[0]), false, dockerCli)
 		if err != nil {
 			return err
 		}
 		return root.Execute()
 	}
-	root, err := commands.NewRootCmd("relink", true, dockerCli)
+	root, err := newRoot(name, true, dockerCli)
 	if err != nil {
 		return err
 	}
@@ -76,6 +79,20 @@ func run(dockerCli *command.DockerCli) error {
 		Version:          version.Version,
 		ShortDescription: root.Short,
 	})
+}
+
+type newRootCmd func(name string, isPlugin bool, dockerCli *command.DockerCli) (*cobra.Command, error)
+
+// program is what the program is by the name of its file: the plugin relink, or
+// diff-build alone, which is a plugin under a name of its own and may be on the
+// PATH under the one that people type.
+func program(file string) (newRoot newRootCmd, name string) {
+	switch strings.TrimSuffix(filepath.Base(file), ".exe") {
+	case metadata.NamePrefix + commands.DiffBuildName, metadata.NamePrefix + "diff-build":
+		return commands.NewDiffBuildRootCmd, commands.DiffBuildName
+	default:
+		return commands.NewRootCmd, "relink"
+	}
 }
 
 // flushMetrics sends what the meter provider still holds. The Docker CLI does
@@ -129,9 +146,12 @@ func report(w io.Writer, err error) {
 func exitCode(err error) int {
 	var status cli.StatusError
 	var code cobrautil.ExitCodeError
+	own, has := errdefs.ExitCode(err)
 	switch {
 	case err == nil:
 		return 0
+	case has:
+		return own
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &status):

@@ -64,7 +64,7 @@ func (f factory) New(ctx context.Context, cfg driver.InitConfig) (driver.Driver,
 		// The remote driver keeps the first client it makes for good, and makes
 		// it when it is asked for its state. The error is kept as well and
 		// comes back from there, where buildx expects it.
-		_, _ = d.Client(ctx, f.host.DialOption())
+		_, _ = d.Client(ctx, f.host.DialOptions()...)
 	}
 	w := intercepted{Driver: d, host: f.host}
 	if p, ok := d.(driver.BuildPreparer); ok {
@@ -83,7 +83,16 @@ type intercepted struct {
 }
 
 func (d intercepted) Client(ctx context.Context, opts ...client.ClientOpt) (*client.Client, error) {
-	return d.Driver.Client(ctx, append(opts, d.host.DialOption())...)
+	return d.Driver.Client(ctx, append(opts, d.host.DialOptions()...)...)
+}
+
+// Features tells the host what the driver's builder can do.
+func (d intercepted) Features(ctx context.Context) map[driver.Feature]bool {
+	features := d.Driver.Features(ctx)
+	if d.host.Features != nil {
+		d.host.Features(features)
+	}
+	return features
 }
 
 // RequiresUncachedClient forwards an optional interface of which false is the

@@ -11,6 +11,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/docker/buildx/driver"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/client"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -27,6 +28,12 @@ type Host struct {
 	// may change it: what the frontend left in the result's metadata under
 	// "frontend." arrives there.
 	Response func(exporterResponse map[string]string)
+
+	// Features, when set, is told what a builder can do, as buildx asks for it.
+	Features func(map[driver.Feature]bool)
+
+	// Hides, when set, says that a warning of the builder's is not for the user.
+	Hides func(warning string) bool
 
 	// Leftovers, when set, says which records of the builder's cache should go
 	// when the build with these frontend options has ended.
@@ -61,9 +68,12 @@ type Request struct {
 // not answered here again.
 type ownSolve struct{}
 
-// DialOption is the client option that makes a connection answer here.
-func (h *Host) DialOption() client.ClientOpt {
-	return client.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(h.intercept))
+// DialOptions are the client options that make a connection answer here.
+func (h *Host) DialOptions() []client.ClientOpt {
+	return []client.ClientOpt{
+		client.WithGRPCDialOption(grpc.WithChainUnaryInterceptor(h.intercept)),
+		client.WithGRPCDialOption(grpc.WithChainStreamInterceptor(h.interceptStream)),
+	}
 }
 
 func (h *Host) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {

@@ -167,3 +167,6 @@ func (g *Graph) Dockerfile() []byte {
 	}
 	return nil
 }
+
+// Key names an input of operations: the same output of the same operation.
+func Key(in *pb.Input) string { return fmt.Sprintf("%s@%d", in.Digest, in.Index) }

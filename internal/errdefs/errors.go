@@ -70,3 +70,23 @@ func Is(err error, kind Kind) bool {
 	}
 	return false
 }
+
+// WithExitCode gives an error an exit code of its own.
+func WithExitCode(err error, code int) error { return &exitError{err, code} }
+
+// ExitCode is the exit code of an error that has one of its own; ok is false for
+// others.
+func ExitCode(err error) (code int, ok bool) {
+	var e *exitError
+	if !errors.As(err, &e) {
+		return 0, false
+	}
+	return e.code, true
+}
+
+type exitError struct {
+	error
+	code int
+}
+
+func (e *exitError) Unwrap() error { return e.error }

@@ -94,7 +94,9 @@ func (b *Bed) writeDockerConfig() error {
 	if err := os.WriteFile(filepath.Join(b.configDir(), "config.json"), []byte("{}\n"), 0o600); err != nil {
 		return fmt.Errorf("writing the Docker CLI's configuration: %w", err)
 	}
-	for name, program := range map[string]string{"docker-buildx": b.tools.buildx, "docker-relink": b.tools.relink} {
+	for name, program := range map[string]string{
+		"docker-buildx": b.tools.buildx, "docker-relink": b.tools.relink, "docker-diffbuild": b.tools.relink,
+	} {
 		if err := os.Symlink(program, filepath.Join(plugins, name)); err != nil {
 			return fmt.Errorf("linking the plugin %s: %w", name, err)
 		}

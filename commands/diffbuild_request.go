@@ -1,0 +1,194 @@
+package commands
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/docker/buildx/driver"
+	"github.com/docker/buildx/util/confutil"
+	"github.com/docker/buildx/util/dockerutil/dockerconfig"
+	"github.com/docker/buildx/util/imagetools"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/spf13/pflag"
+
+	"github.com/docker-relink/relink/frontend"
+	"github.com/docker-relink/relink/internal/clientfrontend"
+	"github.com/docker-relink/relink/internal/errdefs"
+	"github.com/docker-relink/relink/internal/memory"
+	"github.com/docker-relink/relink/internal/registry"
+)
+
+// errNoLayout says that the builder does not give out layers.
+var errNoLayout = errors.New("the builder exports no layers")
+
+// requestParts asks for what a list is made from, into an output of our own.
+func (d *diffRun) requestParts(wanted, output string) (frontend.DiffReport, error) {
+	flags := d.build.Flags()
+	if err := withoutOutput(flags); err != nil {
+		return frontend.DiffReport{}, err
+	}
+	for name, values := range map[string][]string{
+		"output": {output}, "tag": nil, "attest": nil, "annotation": nil,
+		"build-arg": append(withoutArg(flags, frontend.DiffPartsArg), frontend.DiffPartsArg+"="+wanted),
+	} {
+		list, ok := flags.Lookup(name).Value.(pflag.SliceValue)
+		if !ok {
+			return frontend.DiffReport{}, errdefs.Internalf("the flag --%s takes no list", name)
+		}
+		if err := list.Replace(values); err != nil {
+			return frontend.DiffReport{}, err
+		}
+	}
+	// What goes to stdout is the list; --quiet would have the image's ID there.
+	settings := map[string]string{"provenance": "false", "sbom": "false", "iidfile": "", "metadata-file": ""}
+	if quiet, _ := flags.GetBool("quiet"); quiet {
+		settings["quiet"], settings["progress"] = "false", "quiet"
+	}
+	for name, value := range settings {
+		if err := flags.Set(name, value); err != nil {
+			return frontend.DiffReport{}, err
+		}
+	}
+	report, err := d.request()
+	if err == nil {
+		return *report.report, nil
+	}
+	if strings.HasPrefix(output, "type=oci") && (report.noLayout || errors.Is(err, errNoLayout) || errors.Is(report.err, errNoLayout)) {
+		return frontend.DiffReport{}, errNoLayout
+	}
+	return frontend.DiffReport{}, err
+}
+
+// withoutArg are the build arguments but the one of a name.
+func withoutArg(flags *pflag.FlagSet, name string) []string {
+	args, _ := flags.GetStringArray("build-arg")
+	return slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return strings.HasPrefix(arg, name+"=") })
+}
+
+// request runs the build. The report is there when it fails, too.
+func (d *diffRun) request() (*diffReport, error) {
+	report := &diffReport{}
+	outputs, _ := d.build.Flags().GetStringArray("output")
+	args, _ := d.build.Flags().GetStringArray("build-arg")
+	report.parts = strings.Contains(strings.Join(args, " "), frontend.DiffPartsArg+"=")
+	report.wantsLayers = strings.HasPrefix(strings.Join(outputs, " "), "type=oci,tar=false")
+	defer d.useDiff(report)()
+	if err := d.build.RunE(d.build, []string{d.context}); err != nil {
+		return report, withHint(report.explain(err))
+	}
+	if report.report == nil {
+		return report, errdefs.Internalf("the frontend gave no report of the difference")
+	}
+	return report, nil
+}
+
+// diffReport collects what the frontend says of a difference.
+type diffReport struct {
+	parts       bool // what a list is made from is asked for
+	wantsLayers bool
+
+	mu       sync.Mutex
+	report   *frontend.DiffReport
+	noLayout bool
+	err      error // of the frontend
+}
+
+// watch reads the report from a frontend's answer. A builder that cannot subtract
+// layers is asked again, for trees.
+func (r *diffReport) watch(build gateway.BuildFunc) gateway.BuildFunc {
+	return func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+		res, err := build(ctx, c)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if err == nil {
+			var rep frontend.DiffReport
+			if rep, err = frontend.DecodeDiffReport(res.Metadata[frontend.DiffReportKey]); err == nil {
+				r.report = &rep
+			}
+			if rep.Trees && r.wantsLayers {
+				err = errNoLayout
+			}
+		}
+		r.err = err
+		return res, err
+	}
+}
+
+func (r *diffReport) features(f map[driver.Feature]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.noLayout = !f[driver.OCIExporter]
+}
+
+// hides says that a warning is about the parts, which are to the builder as many
+// platforms as nobody asked for.
+func (r *diffReport) hides(warning string) bool {
+	return r.parts && strings.HasPrefix(warning, "Requested platforms ")
+}
+
+// explain gives the error of a whole run what the frontend knows besides.
+func (r *diffReport) explain(err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var typed *errdefs.Error
+	if !errors.As(r.err, &typed) {
+		return err
+	}
+	return &errdefs.Error{Kind: typed.Kind, Err: err, Hint: errdefs.Hint(r.err)}
+}
+
+// take puts the report where the metadata file has it.
+func (r *diffReport) take(response map[string]string) {
+	raw, ok := response[frontend.DiffReportKey]
+	if !ok {
+		return
+	}
+	delete(response, frontend.DiffReportKey)
+	response[strings.TrimPrefix(frontend.DiffReportKey, "frontend.")] = base64.StdEncoding.EncodeToString([]byte(raw))
+}
+
+func (r *diffReport) notes(w io.Writer) { printNotes(w, *r.report) }
+
+func printNotes(w io.Writer, report frontend.DiffReport) {
+	for _, note := range report.Notes {
+		fmt.Fprintln(w, "diff: note:", note)
+	}
+	if len(report.Skipped) > 0 {
+		fmt.Fprintf(w, "diff: note: left out, because only one side has them: %s\n", strings.Join(report.Skipped, ", "))
+	}
+}
+
+// useDiff makes every builder that is loaded from now on answer a difference in
+// the client, and returns the function that ends it.
+func (d *diffRun) useDiff(report *diffReport) (end func()) {
+	auth := imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(d.dockerCli)}
+	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
+	store := memory.Store{Dir: filepath.Join(confutil.NewConfig(d.dockerCli).Dir(), "relink", "facts")}
+	host := &clientfrontend.Host{
+		Build: func(r clientfrontend.Request) gateway.BuildFunc {
+			f := &frontend.Frontend{
+				Inner:    r.Frontend,
+				Default:  frontend.LinkMode(os.Getenv(frontend.LinkArg)),
+				Images:   known,
+				Memory:   &memory.Memory{Store: store, Manifests: manifests, Images: r.Caches},
+				Present:  r.Present,
+				Lazy:     r.Lazy,
+				Reserved: func(key string) bool { return slices.Contains(r.Annotations, key) },
+			}
+			return report.watch(f.Build)
+		},
+		Response:  report.take,
+		Features:  report.features,
+		Hides:     report.hides,
+		Leftovers: frontend.Leftovers,
+	}
+	return host.Install()
+}

@@ -1,0 +1,86 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/containerd/platforms"
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/docker-relink/relink/internal/errdefs"
+)
+
+// ownBase is what the upper side stands on.
+func (d *diffing) ownBase(ctx context.Context, b *diffed) (*sideOn, error) {
+	if b.upper.image == nil {
+		return baseOfBuilt(ctx, b.upper)
+	}
+	p := b.upper.image.config.Platform
+	if b.platform != nil {
+		p = *b.platform
+	}
+	r := d.rebasing(d.upper.image)
+	found := &rebased{platform: platforms.Normalize(p), image: b.upper.image}
+	for _, way := range []func(context.Context, *rebased) error{r.baseByAnnotations, r.baseByProvenance} {
+		err := way(ctx, found)
+		if err == nil {
+			return imageSide(ctx, baseName(found.old), found.old)
+		}
+		if !errors.Is(err, errNotFound) {
+			return nil, err
+		}
+	}
+	cause := ""
+	for _, tried := range found.tried {
+		cause += "\n  " + tried
+	}
+	return nil, errdefs.Invalidf("Name it: BASE.."+d.upper.name, "the base of %s is not known%s", d.upper.name, cause)
+}
+
+// baseOfBuilt is the image that a build stands on, or nothing.
+func baseOfBuilt(ctx context.Context, s *sideOn) (*sideOn, error) {
+	if base := s.own("the base"); base != nil {
+		base.name = baseName(base.image)
+		return base, nil
+	}
+	g, err := graphOfState(ctx, llb.Scratch())
+	return &sideOn{name: emptySide, graph: g}, err
+}
+
+// baseName is the name of a base without the digest that it was pinned to.
+func baseName(img *imageOn) string {
+	if name := img.name(); name != "" {
+		return name
+	}
+	return img.origin.String()
+}
+
+// rebasing has the ways to an image's base that a rebase has.
+func (d *diffing) rebasing(n *named) *rebasing {
+	return &rebasing{Frontend: d.Frontend, c: d.c, opts: d.opts, o: rebaseOptions{platforms: d.o.platforms}, resolver: d.resolver, image: n}
+}
+
+func (d *diffing) anyPlatform() *ocispecs.Platform {
+	if len(d.o.platforms) == 0 {
+		return nil
+	}
+	return &d.o.platforms[0]
+}
+
+// inputConfig is the image config of another build's result, nil when it has
+// none.
+func (d *diffing) inputConfig(name string) ([]byte, error) {
+	md := d.opts["input-metadata:"+name]
+	if md == "" {
+		return nil, nil
+	}
+	var metadata map[string][]byte
+	if err := json.Unmarshal([]byte(md), &metadata); err != nil {
+		return nil, fmt.Errorf("reading the metadata of the input: %w", err)
+	}
+	return metadata[exptypes.ExporterImageConfigKey], nil
+}

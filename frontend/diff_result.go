@@ -1,0 +1,260 @@
+package frontend
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	commonexptypes "github.com/moby/buildkit/exporter/exptypes"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/docker-relink/relink/internal/errdefs"
+	"github.com/docker-relink/relink/internal/image"
+	"github.com/docker-relink/relink/internal/layers"
+)
+
+// result answers with the difference itself.
+func (d *diffing) result(ctx context.Context, plans []*diffed, report DiffReport) (*gateway.Result, error) {
+	if err := d.refuseSBOM(); err != nil {
+		return nil, err
+	}
+	multi := len(plans) > 1 || d.o.multi
+	states := make([]attributed, len(plans))
+	for i, b := range plans {
+		def, note, err := d.difference(ctx, b)
+		if err != nil {
+			return nil, err
+		}
+		if note != "" {
+			report.Notes = append(report.Notes, note)
+		}
+		states[i].def = def
+		if multi {
+			states[i].id = report.Platforms[i].Platform
+		}
+	}
+	refs, err := d.solveStates(ctx, report, states)
+	if err != nil {
+		return nil, err
+	}
+	res := gateway.NewResult()
+	var ps exptypes.Platforms
+	for i, b := range plans {
+		suffix := ""
+		if id := states[i].id; id == "" {
+			res.SetRef(refs[i])
+		} else {
+			res.AddRef(id, refs[i])
+			suffix = "/" + id
+		}
+		cfg, err := b.config(report.Platforms[i], d.o.flatten)
+		if err != nil {
+			return nil, err
+		}
+		dt, err := cfg.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		res.AddMeta(exptypes.ExporterImageConfigKey+suffix, dt)
+		if err := d.addEpoch(res, suffix); err != nil {
+			return nil, err
+		}
+		ps.Platforms = append(ps.Platforms, exptypes.Platform{ID: report.Platforms[i].Platform, Platform: cfg.Platform})
+	}
+	dt, err := json.Marshal(ps)
+	if err != nil {
+		return nil, fmt.Errorf("writing the platforms: %w", err)
+	}
+	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
+	if dt, err = report.encode(); err != nil {
+		return nil, err
+	}
+	res.AddMeta(DiffReportKey, dt)
+	return res, nil
+}
+
+// refuseSBOM: a scanner would find only what is in the difference.
+func (d *diffing) refuseSBOM() error {
+	for key, value := range d.opts {
+		if strings.HasPrefix(key, "attest:sbom") && !strings.Contains(value, "disabled=true") {
+			return errdefs.Unsupportedf("Have the upper side scanned.", "an SBOM of a difference would not say what is in an image")
+		}
+	}
+	return nil
+}
+
+func (d *diffing) addEpoch(res *gateway.Result, suffix string) error {
+	v := d.opts[buildArgPrefix+"SOURCE_DATE_EPOCH"]
+	if v == "" {
+		return nil
+	}
+	if _, err := strconv.ParseInt(v, 10, 64); err != nil {
+		return errdefs.Invalidf("Use the number of seconds since 1970.", "invalid SOURCE_DATE_EPOCH %q", v)
+	}
+	res.AddMeta(commonexptypes.ExporterEpochKey+suffix, []byte(v))
+	return nil
+}
+
+// difference is the state of the difference. note says what it lacks.
+func (d *diffing) difference(ctx context.Context, b *diffed) (_ *pb.Definition, note string, err error) {
+	st, note, err := d.differenceState(ctx, b)
+	if err != nil {
+		return nil, "", err
+	}
+	var opts []llb.ConstraintsOpt
+	if b.platform != nil {
+		opts = append(opts, llb.Platform(*b.platform))
+	}
+	def, err := st.Marshal(ctx, opts...)
+	if err != nil {
+		return nil, "", fmt.Errorf("composing the difference: %w", err)
+	}
+	return def.ToPB(), note, nil
+}
+
+func (d *diffing) differenceState(ctx context.Context, b *diffed) (llb.State, string, error) {
+	own, _, err := b.shared.above(b.upper)
+	if err != nil {
+		return own, "", err
+	}
+	subtracts, err := b.subtracts()
+	if err != nil {
+		return own, "", err
+	}
+	lower, err := b.lower.state()
+	if err != nil {
+		return own, "", err
+	}
+	upper, err := b.upper.state()
+	if err != nil {
+		return own, "", err
+	}
+	switch name := layers.Subtracted + b.lower.name + ".." + b.upper.name; {
+	case b.upper.graph.Root() == nil, b.lower.graph.Root() != nil && b.same():
+		return llb.Scratch(), "", nil
+	case !d.subtracts():
+		return d.comparedState(ctx, b, upper)
+	case subtracts && !d.o.flatten:
+		return own, "", nil
+	default:
+		return layers.Flat(lower, upper, name), "", nil
+	}
+}
+
+// subtracts says whether the difference is layers of the upper side as they are:
+// the lower side is nothing but what it stands on.
+func (b *diffed) subtracts() (bool, error) {
+	_, empty, err := b.shared.above(b.lower)
+	return empty, err
+}
+
+// same says that both sides are one and the same.
+func (b *diffed) same() bool {
+	if b.shared == nil {
+		return false
+	}
+	_, lower, err := b.shared.above(b.lower)
+	_, upper, err2 := b.shared.above(b.upper)
+	return err == nil && err2 == nil && lower && upper
+}
+
+// comparedState is the difference by its files, for builders that cannot subtract
+// layers.
+func (d *diffing) comparedState(ctx context.Context, b *diffed, upper llb.State) (llb.State, string, error) {
+	if b.lower.graph.Root() == nil {
+		return upper, "", nil
+	}
+	expression := b.lower.name + ".." + b.upper.name
+	if err := unableToCompare(d.c, expression); err != nil {
+		return upper, "", err
+	}
+	refs := make([]gateway.Reference, 2)
+	for i, side := range []*sideOn{b.lower, b.upper} {
+		var err error
+		if refs[i], err = solveRef(ctx, d.c, side.graph.Definition(side.graph.Root())); err != nil {
+			return upper, "", err
+		}
+	}
+	caps := d.c.BuildOpts().LLBCaps
+	files, err := compareFiles(ctx, refs[0], refs[1], !caps.Contains(pb.CapDiffOp))
+	if err != nil {
+		return upper, "", fmt.Errorf("comparing %s: %w", expression, err)
+	}
+	note := ""
+	if len(files.gone) > 0 {
+		note = fmt.Sprintf("%d deletions are not in the result: this builder has no DiffOp", len(files.gone))
+	}
+	follows := caps.Supports(pb.CapFileRmNoFollowSymlink) != nil
+	return llb.Scratch().File(copyWithout(upper, files.same, follows),
+		llb.WithCustomName("[relink] "+expression+" compared file by file, which is slower: this builder has no DiffOp")), note, nil
+}
+
+// config is the upper side's, with the history of the difference.
+func (b *diffed) config(rep DiffPlatform, flatten bool) (*image.Config, error) {
+	cfg := &image.Config{}
+	if b.upper.raw != nil {
+		var err error
+		if cfg, err = image.ParseConfig(b.upper.raw); err != nil {
+			return nil, fmt.Errorf("reading the config of %s: %w", b.upper.name, err)
+		}
+	}
+	if cfg.OS == "" && b.platform != nil {
+		cfg.Platform = *b.platform
+	}
+	subtracts, err := b.subtracts()
+	if err != nil {
+		return nil, err
+	}
+	if subtracts && !flatten {
+		cfg.History = historyAbove(cfg.History, b.lower.raw)
+	} else {
+		cfg.History = []ocispecs.History{{Created: cfg.Created, CreatedBy: "docker relink diff-build " + rep.Lower.Name + ".." + rep.Upper.Name}}
+	}
+	cfg.RootFS.DiffIDs = nil
+	return cfg, nil
+}
+
+// historyAbove is the part of an image's history that comes after that of what it
+// stands on.
+func historyAbove(history []ocispecs.History, lower []byte) []ocispecs.History {
+	base, err := image.ParseConfig(lower)
+	if err != nil {
+		return history // It stands on nothing.
+	}
+	n := len(base.History)
+	if n > len(history) {
+		return history
+	}
+	return history[n:]
+}
+
+// solveStates gives the states to the builder.
+func (d *diffing) solveStates(ctx context.Context, report DiffReport, states []attributed) ([]gateway.Reference, error) {
+	if wantsProvenance(d.opts) {
+		opts := attributionOpts(d.opts)
+		delete(opts, "target")
+		var ids []string
+		for _, p := range report.Platforms {
+			ids = append(ids, p.Platform)
+		}
+		opts["platform"] = strings.Join(ids, ",")
+		if states[0].id != "" {
+			opts["multi-platform"] = "true"
+		}
+		return d.attribute(ctx, d.c, opts, "", states)
+	}
+	refs := make([]gateway.Reference, len(states))
+	for i, st := range states {
+		var err error
+		if refs[i], err = solveRef(ctx, d.c, st.def); err != nil {
+			return nil, err
+		}
+	}
+	return refs, nil
+}

@@ -1,0 +1,92 @@
+package frontend
+
+import (
+	"slices"
+
+	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/docker-relink/relink/internal/definition"
+	"github.com/docker-relink/relink/internal/layers"
+)
+
+// shared is what both sides of a difference stand on.
+type shared struct {
+	state llb.State
+	// layers is the number of layers of the image that it is a part of, -1 where
+	// it is something else: an operation that both sides are built upon.
+	layers int
+	// images are those that begin with it, none when it begins with no image.
+	images []*imageOn
+	// at is the operation that both sides are built upon.
+	at *pb.Input
+}
+
+// findShared finds the most that both sides stand on, nil when that is nothing:
+// the first layers of two images, or an operation that both are built upon.
+func findShared(lower, upper *sideOn) (*shared, error) {
+	if s, err := sharedOperation(lower, upper); s != nil || err != nil {
+		return s, err
+	}
+	a, b := lower.diffIDs(), upper.diffIDs()
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return &shared{state: firstLayers(upper.bottom, n), layers: n, images: []*imageOn{upper.bottom, lower.bottom}}, nil
+}
+
+// firstLayers are the first n layers of an image.
+func firstLayers(img *imageOn, n int) llb.State {
+	if n == len(img.config.RootFS.DiffIDs) {
+		n = layers.Whole
+	}
+	return img.state(n, layers.Subtracted+"the layers below")
+}
+
+func sharedOperation(lower, upper *sideOn) (*shared, error) {
+	ups := below(upper.graph)
+	for in := lower.graph.Root(); in != nil; in = lower.graph.Below(in) {
+		if !slices.Contains(ups, definition.Key(in)) {
+			continue
+		}
+		st, err := state(lower.graph.Definition(in))
+		if err != nil {
+			return nil, err
+		}
+		s := &shared{state: st, layers: -1, at: in}
+		if upper.bottom != nil {
+			s.images = []*imageOn{upper.bottom}
+		}
+		if lower.graph.Below(in) == nil && upper.bottom != nil {
+			s.layers = len(upper.diffIDs())
+		}
+		return s, nil
+	}
+	return nil, nil
+}
+
+// above is a side's own part: what stands on what is shared. empty says that
+// there is nothing.
+func (s *shared) above(side *sideOn) (own llb.State, empty bool, err error) {
+	st, err := side.state()
+	if err != nil {
+		return st, false, err
+	}
+	root := side.graph.Root()
+	switch {
+	case root == nil:
+		return st, true, nil
+	case s == nil:
+		return st, false, nil
+	case s.layers >= 0 && side.whole() == s.layers, s.at != nil && definition.Key(s.at) == definition.Key(root):
+		return llb.Scratch(), true, nil
+	case s.layers >= 0 && side.image != nil:
+		return layers.Own(side.image.state, side.whole(), s.layers), false, nil
+	default:
+		return llb.Diff(s.state, st, llb.WithCustomName(layers.Subtracted+"what "+side.name+" adds")), false, nil
+	}
+}
