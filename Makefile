@@ -81,6 +81,7 @@ demo: setup tools bases build ## show the main job beside stock buildx
 	go run ./tests/cmd/demo
 
 bench: setup tools bases build ## measure against stock buildx
+	tools/build.sh peers
 	go run ./tests/cmd/bench
 
 clean: ## remove what was built in this tree

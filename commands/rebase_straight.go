@@ -167,6 +167,7 @@ func (s *straight) readProvenance(_ rebaseOptions, flags *pflag.FlagSet) bool {
 // before all that it names is there.
 func (s *straight) run(ctx context.Context) (*frontend.RebaseReport, digest.Digest, error) {
 	ctx = s.withAccess(ctx)
+	defer s.prepare(ctx)()
 	plan, err := (&frontend.Frontend{Images: s.known}).PlanRebase(ctx, &withoutBuilder{request: s.request, known: s.known})
 	if err != nil {
 		return nil, "", err
@@ -192,6 +193,21 @@ func (s *straight) withAccess(ctx context.Context) context.Context {
 	}
 	return registry.WithAccess(ctx, read, s.targets)
 }
+
+// prepare does what the push will need while the images are read, and returns the
+// function that takes back what of it was not needed.
+func (s *straight) prepare(ctx context.Context) (undo func()) {
+	repo := reference.TrimNamed(s.targets[0])
+	blobs := 1 // the config
+	if s.attest {
+		blobs += 2 // the statement, and the config of the attestations
+	}
+	s.known.Connect(ctx, repo, manyWrites-blobs)
+	return s.known.BeginUploads(ctx, repo, blobs)
+}
+
+// manyWrites is how many writes at the same time are prepared for.
+const manyWrites = 8
 
 // assemble writes the manifests of what was planned.
 func (s *straight) assemble(plan *frontend.RebasePlan) (*image.Assembled, error) {

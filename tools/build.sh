@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Builds the engines and peers named in tools/go.mod and the linter of
-# tools/lint/go.mod, and links them into .cache/bin; and the Docker Engine of
+# tools/lint/go.mod, and links them into .cache/bin, as the programs of
+# tools/peers/go.mod that only benchmarks run; and the Docker Engine of
 # tools/engine/go.mod, whose programs must not be taken for the machine's own,
 # into .cache/engine.
 #
 # The binaries live outside the working tree, under a key made of all that
 # decides what they are, so that a second clone does not build them again.
 #
-# usage: tools/build.sh [engines|lint|dockerd]...
+# usage: tools/build.sh [engines|lint|peers|dockerd]...
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -55,6 +56,7 @@ for what in "${@:-engines}"; do
 	case $what in
 	engines) provide "$root/tools" "$bin" ;;
 	lint) provide "$root/tools/lint" "$bin" ;;
+	peers) provide "$root/tools/peers" "$bin" ;;
 	dockerd) provide "$root/tools/engine" "$root/.cache/engine" ;;
 	*) echo "unknown set of tools: $what" >&2 && exit 2 ;;
 	esac

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"sync"
 
 	"github.com/containerd/containerd/v2/core/images"
 	cerrdefs "github.com/containerd/errdefs"
@@ -23,46 +22,21 @@ import (
 // Images reads what registries say of images, and none of their layers. What it
 // has read it keeps: one run sees one state of a tag.
 type Images struct {
-	wire *wire
+	wire    *wire
+	uploads uploads
 
-	mu        sync.Mutex
-	described map[string]*describing
-	blobs     map[digest.Digest][]byte
-}
-
-type describing struct {
-	once sync.Once
-	*image.Description
-	err error
+	descriptions memo[*image.Description] // by reference
+	contents     memo[[]byte]             // by digest
 }
 
 // NewImages makes one with buildx's way to registries.
 func NewImages(opt imagetools.Opt) *Images {
-	return &Images{wire: newWire(opt), described: map[string]*describing{}, blobs: map[digest.Digest][]byte{}}
+	return &Images{wire: newWire(opt), uploads: uploads{begun: map[string][]chan *answer{}}}
 }
 
 // Describe reads an image's index, if it has one, and its manifests.
 func (r *Images) Describe(ctx context.Context, ref string) (*image.Description, error) {
-	r.mu.Lock()
-	d := r.described[ref]
-	if d == nil {
-		d = &describing{}
-		r.described[ref] = d
-	}
-	r.mu.Unlock()
-	d.once.Do(func() { d.Description, d.err = r.describe(ctx, ref) })
-	if d.err != nil {
-		r.forget(ref, d) // It may be another time.
-	}
-	return d.Description, d.err
-}
-
-func (r *Images) forget(ref string, d *describing) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.described[ref] == d {
-		delete(r.described, ref)
-	}
+	return r.descriptions.get(ref, func() (*image.Description, error) { return r.describe(ctx, ref) })
 }
 
 func (r *Images) describe(ctx context.Context, ref string) (*image.Description, error) {
@@ -165,19 +139,10 @@ func (r *Images) manifests(ctx context.Context, ref string, idx ocispecs.Index) 
 
 // descriptor reads a manifest or a blob of an image's repository.
 func (r *Images) descriptor(ctx context.Context, ref string, desc ocispecs.Descriptor) ([]byte, error) {
-	r.mu.Lock()
-	dt, ok := r.blobs[desc.Digest]
-	r.mu.Unlock()
-	if ok {
-		return dt, nil
-	}
-	dt, err := r.readDescriptor(ctx, ref, desc)
+	dt, err := r.contents.get(desc.Digest.String(), func() ([]byte, error) { return r.readDescriptor(ctx, ref, desc) })
 	if err != nil {
 		return nil, fmt.Errorf("reading %s of %s: %w", desc.Digest, ref, err)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.blobs[desc.Digest] = dt
 	return dt, nil
 }
 

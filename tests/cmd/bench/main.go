@@ -26,18 +26,30 @@ func run() error {
 	page := flag.String("page", filepath.Join(bed.Root(), "docs", "benchmarks.md"), "page to write the table into; \"\" writes none")
 	pairs := flag.Int("pairs", 21, "how often each pair is run")
 	repeats := flag.Int("days", 5, "how often each build after a moved base is run")
+	only := flag.String("only", "", `tables to make: "builds", "rebases" or "" for all`)
 	peakFile := flag.String("peak", "", "run the command in the arguments and write its peak memory into this file; for the benchmarks' own use")
 	flag.Parse()
 	if *peakFile != "" {
 		return peak(*peakFile, flag.Args())
 	}
 
+	if *only != "" && *only != "builds" && *only != "rebases" {
+		return fmt.Errorf("there is no table of %q", *only)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var results []result
 	var days []dayTwoResult
+	var rebases []rebaseResult
 	err := bed.Alone(ctx, func(t testing.TB, b *bed.Bed) {
 		r := &runner{t: t, bed: b, pairs: *pairs}
+		if *only != "builds" {
+			rebases = r.rebases(*pairs)
+			fmt.Println(rebaseTable(rebases, *pairs))
+		}
+		if *only == "rebases" {
+			return
+		}
 		for _, c := range r.cases() {
 			res := r.measure(c)
 			fmt.Println(res)
@@ -49,8 +61,11 @@ func run() error {
 			days = append(days, res)
 		}
 	})
-	if err != nil || *page == "" {
+	if err == nil && *page != "" && *only != "builds" {
+		err = writeTable(*page, beginRebases, rebaseTable(rebases, *pairs))
+	}
+	if err != nil || *page == "" || *only == "rebases" {
 		return err
 	}
-	return writeTable(*page, table(results, *pairs)+"\n"+dayTwoTable(days, *repeats))
+	return writeTable(*page, begin, table(results, *pairs)+"\n"+dayTwoTable(days, *repeats))
 }

@@ -30,7 +30,7 @@ func TestWriteTableKeepsTheText(t *testing.T) {
 	if err := os.WriteFile(page, []byte("before\n"+begin+"old\n"+end+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeTable(page, "new\n"); err != nil {
+	if err := writeTable(page, begin, "new\n"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(page)
@@ -43,7 +43,7 @@ func TestWriteTableKeepsTheText(t *testing.T) {
 	if err := os.WriteFile(page, []byte(strings.ReplaceAll(string(got), end, "")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if writeTable(page, "new\n") == nil {
+	if writeTable(page, begin, "new\n") == nil {
 		t.Error("a page without a place for the table was written")
 	}
 }

@@ -10,9 +10,11 @@ import (
 	"strings"
 )
 
+// The places of the tables in the page: of builds, and of rebases.
 const (
-	begin = "<!-- make bench writes this -->\n"
-	end   = "<!-- to here -->\n"
+	begin        = "<!-- make bench writes this -->\n"
+	beginRebases = "<!-- make bench writes this about rebases -->\n"
+	end          = "<!-- to here -->\n"
 )
 
 // table is the part of the page that is measured.
@@ -53,9 +55,9 @@ func memory() string {
 	return fmt.Sprintf("%.0f GiB", kib/(1<<20))
 }
 
-// writeTable puts the table in its place in the page; the text around it is
-// written by hand.
-func writeTable(page, table string) error {
+// writeTable puts the table in its place in the page, which begins with a mark;
+// the text around it is written by hand.
+func writeTable(page, begin, table string) error {
 	data, err := os.ReadFile(page)
 	if err != nil {
 		return fmt.Errorf("reading the page: %w", err)
