@@ -49,6 +49,7 @@ func explainPlatform(ctx context.Context, c gateway.Client, o linkOptions, r pla
 	if err != nil {
 		return report, err
 	}
+	report.Stages = stagesOf(graph, c.BuildOpts().Opts)
 	head, steps := graph.Tail()
 	if head == nil {
 		report.Reason = "the image has no base: there is nothing to link to"
@@ -82,6 +83,7 @@ func (p *plan) foresee(ctx context.Context, o linkOptions) error {
 	if !errors.Is(err, skeleton.ErrUnknown) {
 		if err == nil && p.linked > 0 {
 			_, err = p.layers(ctx) // which numbers the groups
+			p.leaveWhatCannotBeMade()
 		}
 		for i := range p.steps[:p.linked] {
 			if o.mode != LinkAlways && p.readsAnyway() {

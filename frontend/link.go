@@ -80,9 +80,7 @@ func (l *linking) compose(ctx context.Context, o linkOptions) (err error) {
 	if err := l.plan.make(ctx, o); err != nil {
 		return err
 	}
-	if !l.plan.canMake() {
-		l.plan.leave("the base has a symbolic link on the way, which this builder cannot make in a skeleton")
-	}
+	l.plan.leaveWhatCannotBeMade()
 	if l.plan.linked > 0 {
 		l.def, err = l.plan.definition(ctx)
 	}

@@ -253,17 +253,21 @@ func (p *plan) look(ctx context.Context, head skeleton.Head, done func(*step)) e
 	return nil
 }
 
-// canMake says whether the builder has the operations that the skeleton needs.
-func (p *plan) canMake() bool {
+// leaveWhatCannotBeMade leaves all steps unlinked where the builder lacks an
+// operation that the skeleton needs.
+func (p *plan) leaveWhatCannotBeMade() {
 	caps := p.c.BuildOpts().LLBCaps
-	return !p.survey.Facts().HasSymlinks() || caps.Contains(pb.CapFileSymlinkCreate)
+	if p.survey.Facts().HasSymlinks() && !caps.Contains(pb.CapFileSymlinkCreate) {
+		p.leave("the base has a symbolic link on the way, which this builder cannot make in a skeleton")
+	}
 }
 
 // leave leaves all steps unlinked.
 func (p *plan) leave(reason string) {
 	p.linked = 0
 	for i := range p.steps {
-		p.steps[i].Linked, p.steps[i].Reason = false, reason
+		s := &p.steps[i]
+		s.Linked, s.Reason, s.Evidence, s.From, s.Group = false, reason, "", "", 0
 	}
 }
 

@@ -86,7 +86,7 @@ func (r *ranges) sidesOpts() map[string]string {
 	opts := withoutSBOM(r.opts)
 	opts["build-arg:BUILDKIT_DOCKERFILE_CHECK"] = "skip=all"
 	if _, ok := opts["build-arg:TARGETSTAGE"]; !ok {
-		stages := r.file.Stages()
+		stages := r.file.StageNames()
 		opts["build-arg:TARGETSTAGE"] = stages[len(stages)-1]
 		if t := opts["target"]; t != "" {
 			opts["build-arg:TARGETSTAGE"] = t

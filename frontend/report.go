@@ -27,6 +27,8 @@ type PlatformReport struct {
 	// when that is not known.
 	Untouched bool  `json:"untouched,omitempty"`
 	BaseBytes int64 `json:"baseBytes,omitempty"`
+	// Stages are those of the Dockerfile, for explaining only.
+	Stages []Stage `json:"stages,omitempty"`
 	// Head is the instruction that the head ends with, and Left are the copies
 	// in the head, which a later command keeps from being linked. Both are for
 	// explaining only.

@@ -37,6 +37,9 @@ func explainPlatform(w io.Writer, p frontend.PlatformReport) error {
 	if p.Base != "" {
 		fmt.Fprintf(w, "Base:      %s\n", p.Base)
 	}
+	if err := explainStages(w, p.Stages); err != nil {
+		return err
+	}
 	if p.Reason != "" {
 		fmt.Fprintf(w, "Linked:    nothing: %s\n", p.Reason)
 		return nil
@@ -69,6 +72,21 @@ func explainPlatform(w io.Writer, p frontend.PlatformReport) error {
 	}
 	explainReasons(w, p)
 	return nil
+}
+
+// explainStages lists the stages with what the build needs them for.
+func explainStages(w io.Writer, stages []frontend.Stage) error {
+	if len(stages) == 0 {
+		return nil
+	}
+	fmt.Fprintln(w)
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "STAGE\tLINES\tFROM\tUSE")
+	for _, s := range stages {
+		fmt.Fprintf(tw, "%s\t%d-%d\t%s\t%s\n", s.Name, s.Lines[0], s.Lines[1], s.From, s.Use)
+	}
+	fmt.Fprintln(tw)
+	return tw.Flush()
 }
 
 // explainReasons says of every instruction why it is not linked, and what could

@@ -115,7 +115,7 @@ func TestExplain(t *testing.T) {
 	m := newMachine(t, b)
 	mark := b.Registry.Mark(t)
 	r := m.build(t, "relink", dir, app, "--explain").MustSucceed(t)
-	for _, want := range []string{"to be read", "/bin/conf", "WORKDIR /srv/app"} {
+	for _, want := range []string{"to be read", "/bin/conf", "WORKDIR /srv/app", "STAGE", "target"} {
 		if !strings.Contains(r.Stdout, want) {
 			t.Errorf("the plan does not say %q:\n%s", want, r.Stdout)
 		}
@@ -127,7 +127,7 @@ func TestExplain(t *testing.T) {
 
 	m.build(t, "relink", dir, app).MustSucceed(t)
 	r = m.build(t, "relink", dir, app, "--explain", "--format", "json").MustSucceed(t)
-	for _, want := range []string{`"/usr/bin/conf"`, `"evidence": "proved"`, `"group": `} {
+	for _, want := range []string{`"/usr/bin/conf"`, `"evidence": "proved"`, `"group": `, `"use": "target"`} {
 		if !strings.Contains(r.Stdout, want) {
 			t.Errorf("the plan does not say %s:\n%s", want, r.Stdout)
 		}

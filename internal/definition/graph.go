@@ -8,6 +8,7 @@ package definition
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
@@ -97,6 +98,19 @@ func (g *Graph) Line(in *pb.Input) int {
 		}
 	}
 	return 0
+}
+
+// Lines are the lines of the Dockerfile that the graph's operations come from, in
+// their order and each once.
+func (g *Graph) Lines() []int {
+	var lines []int
+	for dgst := range g.ops {
+		if line := g.Line(&pb.Input{Digest: string(dgst)}); line > 0 {
+			lines = append(lines, line)
+		}
+	}
+	slices.Sort(lines)
+	return slices.Compact(lines)
 }
 
 // Below is the input that the result's root file system is built upon, nil when

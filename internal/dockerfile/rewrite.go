@@ -222,8 +222,8 @@ func (s *Sides) Origin(line int) int {
 	return s.origin[min(i, len(s.origin)-1)].Line
 }
 
-// Stages are the names of the stages in their order, "" for one without.
-func (f *File) Stages() []string {
+// StageNames are the names of the stages in their order, "" for one without.
+func (f *File) StageNames() []string {
 	var out []string
 	for _, s := range f.stages {
 		out = append(out, s.name)
