@@ -31,10 +31,10 @@ func newBakeCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, er
 				return err
 			}
 		}
-		report := &progress.Report{}
-		defer useFrontend(dockerCli, report)()
+		report, failed := &progress.Report{}, &failure{}
+		defer useFrontend(dockerCli, report, failed)()
 		if err := runStock(cmd, args); err != nil {
-			return withHint(err)
+			return withHint(failed.explain(err))
 		}
 		if !silent(cmd) {
 			report.Print(dockerCli.Err())

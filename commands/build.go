@@ -52,10 +52,10 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 		if err := options.apply(cmd.Flags()); err != nil {
 			return err
 		}
-		report := &progress.Report{}
-		defer useFrontend(dockerCli, report)()
+		report, failed := &progress.Report{}, &failure{}
+		defer useFrontend(dockerCli, report, failed)()
 		if err := runStock(cmd, args); err != nil {
-			return withHint(err)
+			return withHint(failed.explain(err))
 		}
 		if file, _ := cmd.Flags().GetString("metadata-file"); file != "" {
 			if err := report.AddTo(file); err != nil {
@@ -157,7 +157,7 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 
 // useFrontend makes every builder that is loaded from now on run our frontend
 // in the client, and returns the function that ends it.
-func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
+func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure) (end func()) {
 	auth := imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)}
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
 	store := memory.Store{Dir: filepath.Join(confutil.NewConfig(dockerCli).Dir(), "relink", "facts")}
@@ -175,13 +175,13 @@ func useFrontend(dockerCli command.Cli, report *progress.Report) (end func()) {
 				Reserved:      func(key string) bool { return slices.Contains(r.Annotations, key) },
 				ReservedIndex: func(key string) bool { return slices.Contains(r.IndexAnnotations, key) },
 			}
-			return func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
+			return failed.watch(func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 				res, err := f.Build(ctx, c)
 				if err == nil {
 					report.Planned(ctx, res.Metadata)
 				}
 				return res, err
-			}
+			})
 		},
 		Response:  report.Take,
 		Leftovers: frontend.Leftovers,

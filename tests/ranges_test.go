@@ -171,6 +171,11 @@ func TestRangeErrors(t *testing.T) {
 		{"failing stage", stages + "FROM base\nRUN --mount=from=base..gen,target=/m cat /m/more\n", "exit code: 1", ">>> RUN --mount=from=base..gen,target=/m cat /m/more"},
 		{"other mistake", stages + "FROM base..gen\nCOPY --from=nothing/ / /\n", "nothing/", ">>> COPY --from=nothing/ / /"},
 	}
+	hints := map[string]string{
+		"three sides": "\nName a stage in between: FROM base..gen AS name, then name..more.\n",
+		"circle":      "\nBreak the circle with a stage of its own.\n",
+		"empty":       "\nWrite scratch.\n",
+	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -178,7 +183,7 @@ func TestRangeErrors(t *testing.T) {
 			if result.Code == 0 {
 				t.Fatal("it was built")
 			}
-			for _, want := range []string{tt.want, b.expand(tt.line)} {
+			for _, want := range []string{tt.want, b.expand(tt.line), hints[tt.name]} {
 				if !strings.Contains(result.Stderr, want) {
 					t.Errorf("the error does not have %q:\n%s", want, result.Stderr)
 				}
