@@ -2,11 +2,13 @@ package tests
 
 import (
 	"encoding/json"
+	"flag"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,7 +58,7 @@ func unlinked(reasons ...string) expectation { return expectation{reasons: reaso
 func TestEquivalence(t *testing.T) {
 	b := bed.Shared(t)
 	web := startWeb(t)
-	names := map[string]bool{}
+	names, inherited, started := map[string]bool{}, new(atomic.Int32), time.Now().Truncate(time.Second)
 	for _, rows := range [][]row{
 		pathRows, treeRows, ownerRows, modeRows, workdirRows, variableRows, heredocRows,
 		addRows, configRows, stageRows, optionRows, failingRows, debianRows,
@@ -68,13 +70,18 @@ func TestEquivalence(t *testing.T) {
 			names[r.name] = true
 			t.Run(r.name, func(t *testing.T) {
 				t.Parallel()
-				trial{row: r, bed: b, web: web}.run(t)
+				trial{row: r, bed: b, web: web, started: started, inherited: inherited}.run(t)
 			})
 		}
 	}
 	if len(names) < 60 {
 		t.Errorf("the table has %d rows", len(names))
 	}
+	t.Cleanup(func() {
+		if n := inherited.Load(); n < 60 && flag.Lookup("test.run").Value.String() == "" {
+			t.Errorf("%d rows inherited a fact", n)
+		}
+	})
 }
 
 // trial is a row on its way through both builders.
@@ -84,6 +91,11 @@ type trial struct {
 	web string
 
 	dir, baseRef string
+	// started is when the first row began: the commands of a row may have been run
+	// by another.
+	started time.Time
+	// inherited counts the rows that were linked by inherited facts.
+	inherited *atomic.Int32
 }
 
 func (tr trial) run(t *testing.T) {
@@ -116,19 +128,41 @@ func (tr trial) run(t *testing.T) {
 	tr.checkReport(t, metadata)
 	compareImages(t, tr.bed, stockRef, relinkRef, began)
 	compareLayers(t, tr.bed, stockRef, relinkRef)
-	tr.again(t, stockRef, began)
+	if !strings.Contains(strings.Join(tr.args, " "), "@ref@") {
+		tr.again(t, stockRef, began)
+		tr.onNewBase(t, stockRef)
+	}
 }
 
 // again builds the row by what is remembered of the base, which for strict is as
 // good as reading it.
 func (tr trial) again(t *testing.T, stockRef string, began time.Time) {
 	t.Helper()
-	if strings.Contains(strings.Join(tr.args, " "), "@ref@") {
-		return
-	}
 	ref := tr.ref("again")
 	tr.build(t, "relink", ref, "--link=strict").MustSucceed(t)
 	compareImages(t, tr.bed, stockRef, ref, began)
+}
+
+// onNewBase builds the row on a base of another digest in which nothing has
+// changed: what is remembered of the row's base is inherited where it may be.
+func (tr trial) onNewBase(t *testing.T, stockRef string) {
+	t.Helper()
+	if tr.baseRef == "" {
+		return
+	}
+	rebuilt := tr.bed.Rebuilt(t, tr.baseRef, slug(tr.name))
+	ref, metadata := tr.ref("new-base"), filepath.Join(t.TempDir(), "metadata.json")
+	// Not by another text: rows copy their Dockerfile.
+	tr.build(t, "relink", ref, "--metadata-file", metadata, "--build-context", tr.baseRef+"=docker-image://"+rebuilt).MustSucceed(t)
+	compareImages(t, tr.bed, stockRef, ref, tr.started)
+	for _, platform := range readReport(t, metadata).Link.Platforms {
+		for _, instruction := range platform.Instructions {
+			if instruction.Evidence == "inherited" {
+				tr.inherited.Add(1)
+				return
+			}
+		}
+	}
 }
 
 // makeBase builds the base of the row from a Dockerfile.
@@ -136,7 +170,7 @@ func (tr *trial) makeBase(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), slug(tr.name)+"-base")
 	bed.WriteFiles(t, dir, bed.Text("Dockerfile", tr.expand(tr.baseDockerfile, "")))
 	ref := tr.ref("base")
-	tr.bed.Docker(t, dir, nil, "buildx", "build", "--push", "--provenance=false", "-t", ref, ".").MustSucceed(t)
+	tr.bed.Plugin(t, dir, nil, "buildx", "build", "--push", "--provenance=false", "-t", ref, ".").MustSucceed(t)
 	tr.baseRef = ref
 }
 
@@ -166,14 +200,14 @@ func (tr trial) expand(text, ref string) string {
 
 func (tr trial) build(t *testing.T, plugin, ref string, more ...string) bed.Result {
 	t.Helper()
-	args := []string{plugin, "build", "--provenance=false"}
+	args := []string{"build", "--provenance=false"}
 	for _, arg := range tr.args {
 		args = append(args, tr.expand(arg, ref))
 	}
 	if !strings.Contains(strings.Join(tr.args, " "), "@ref@") {
 		args = append(args, "--push", "-t", ref)
 	}
-	return tr.bed.Docker(t, tr.dir, tr.env, append(append(args, more...), ".")...)
+	return tr.bed.Plugin(t, tr.dir, tr.env, plugin, append(append(args, more...), ".")...)
 }
 
 // compareImages compares what is under two references, for each platform.
@@ -249,22 +283,28 @@ type report struct {
 				Instruction string
 				Line        int
 				Linked      bool
+				Evidence    string
 				Reason      string
 			}
 		}
 	} `json:"relink.link"`
 }
 
-func (tr trial) checkReport(t *testing.T, metadata string) {
+func readReport(t *testing.T, metadata string) (got report) {
 	t.Helper()
 	data, err := os.ReadFile(metadata)
 	if err != nil {
 		t.Fatalf("reading the metadata file: %v", err)
 	}
-	var got report
 	if err := json.Unmarshal(data, &got); err != nil {
 		t.Fatalf("parsing the metadata file: %v", err)
 	}
+	return got
+}
+
+func (tr trial) checkReport(t *testing.T, metadata string) {
+	t.Helper()
+	got := readReport(t, metadata)
 	var reasons []string
 	count := 0
 	for _, platform := range got.Link.Platforms {

@@ -296,7 +296,7 @@ func (c *randomCase) run(t *testing.T, b *bed.Bed, name string) bed.Result {
 	results := map[string]bed.Result{}
 	// Relink comes first: the builder must not have unpacked the base for stock.
 	for _, plugin := range []string{"relink", "buildx"} {
-		results[plugin] = b.Docker(t, dir, nil, plugin, "build", "--provenance=false", "--push", "-t", b.Registry.Ref(name+":"+plugin), ".")
+		results[plugin] = b.Plugin(t, dir, nil, plugin, "build", "--provenance=false", "--push", "-t", b.Registry.Ref(name+":"+plugin), ".")
 	}
 	c.judge(t, b, name, results, began)
 	if t.Failed() {

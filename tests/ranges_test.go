@@ -306,7 +306,7 @@ func TestRangeRequests(t *testing.T) {
 func TestRangeContexts(t *testing.T) {
 	b := startRanges(t)
 	dockerfile := b.expand("FROM @base@ AS base\nFROM base AS x\nCOPY in/tar /in-tar\nFROM base..x\n")
-	web := serveContexts(t, dockerfile)
+	web := serveContexts(t, dockerfile, bed.Text("in/tar", "in\n"))
 	tests := []struct{ name, context string }{
 		{"an archive by URL", web + "/context.tar"},
 		{"a repository", web + "/git/repo.git"},
@@ -322,7 +322,8 @@ func TestRangeContexts(t *testing.T) {
 		})
 	}
 	t.Run("a Dockerfile by URL", func(t *testing.T) {
-		b.Docker(t, t.TempDir(), nil, "relink", "build", "--push", "-t", b.ref("url"), web+"/Dockerfile.plain").MustSucceed(t)
+		plain := serveContexts(t, b.expand("FROM @base@ AS base\nFROM base AS x\nRUN echo > /plain\nFROM base..x\n"))
+		b.Docker(t, t.TempDir(), nil, "relink", "build", "--push", "-t", b.ref("url"), plain+"/Dockerfile").MustSucceed(t)
 		wantFiles(t, b.Image(t, b.ref("url"), ""), "/plain")
 	})
 	t.Run("another Dockerfile for a repository", func(t *testing.T) {

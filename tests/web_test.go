@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"io"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -18,7 +19,6 @@ import (
 // repository at /git/repo.git.
 func startWeb(t *testing.T) string {
 	t.Helper()
-	root := t.TempDir()
 	tarball, err := bed.Tar(bed.Dir("in", 0o750), bed.Text("in/tar", "from a tar\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,43 @@ func startWeb(t *testing.T) string {
 		}
 		http.ServeContent(w, r, filepath.Base(r.URL.Path), modified, strings.NewReader(content))
 	})
-	makeRepository(t, root)
+	serveRepository(t, mux,
+		bed.Text("README", "a repository\n"),
+		bed.Text("sub/script", "#!/bin/sh\n").WithMode(0o755),
+		bed.Link("sub/link", "../README"),
+	)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// serveContexts serves build contexts with a Dockerfile: an archive, a
+// repository, whose directory sub has the same in it, and the Dockerfile alone.
+func serveContexts(t *testing.T, dockerfile string, files ...bed.File) string {
+	t.Helper()
+	files = append(files, bed.Text("Dockerfile", dockerfile))
+	tarball, err := bed.Tar(files...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/context.tar", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(tarball) })
+	mux.HandleFunc("/Dockerfile", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, dockerfile) })
+	for _, file := range files {
+		file.Path = "sub/" + file.Path
+		files = append(files, file)
+	}
+	serveRepository(t, mux, files...)
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// serveRepository serves a git repository of the files at /git/repo.git.
+func serveRepository(t *testing.T, mux *http.ServeMux, files ...bed.File) {
+	t.Helper()
+	root := t.TempDir()
+	makeRepository(t, root, files...)
 	git, err := exec.LookPath("git")
 	if err != nil {
 		t.Fatalf("looking for git: %v", err)
@@ -41,19 +77,12 @@ func startWeb(t *testing.T) string {
 		Path: git, Args: []string{"http-backend"}, Root: "/git",
 		Env: []string{"GIT_PROJECT_ROOT=" + root, "GIT_HTTP_EXPORT_ALL=1"},
 	})
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	return server.URL
 }
 
-func makeRepository(t *testing.T, root string) {
+func makeRepository(t *testing.T, root string, files ...bed.File) {
 	t.Helper()
 	work := filepath.Join(root, "work")
-	bed.WriteFiles(t, work,
-		bed.Text("README", "a repository\n"),
-		bed.Text("sub/script", "#!/bin/sh\n").WithMode(0o755),
-		bed.Link("sub/link", "../README"),
-	)
+	bed.WriteFiles(t, work, files...)
 	for _, args := range [][]string{
 		{"init", "-q", "-b", "main", "."},
 		{"add", "."},

@@ -3,6 +3,7 @@ package bed
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -59,6 +61,26 @@ func (b *Bed) Base(t testing.TB, base string) string {
 	}
 	b.bases.refs[base] = ref
 	return ref
+}
+
+// Rebuilt puts the image under ref once more in the same repository, under the
+// tag, as one of another digest: it says to have been created later, and nothing
+// else differs. It gives the new reference.
+func (b *Bed) Rebuilt(t testing.TB, ref, tag string) string {
+	t.Helper()
+	image := b.Pull(t, ref)
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatalf("reading the config of %s: %v", ref, err)
+	}
+	// No two are of one digest: the tag decides by how much it is later.
+	later := time.Duration(crc32.ChecksumIEEE([]byte(tag))) * time.Second
+	if image, err = mutate.CreatedAt(image, v1.Time{Time: config.Created.Add(later)}); err != nil {
+		t.Fatalf("making %s anew: %v", ref, err)
+	}
+	rebuilt := parse(t, ref).Context().Tag(tag).Name()
+	b.Push(t, rebuilt, image)
+	return rebuilt
 }
 
 // Push puts an image in the registry.

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Result is what a run of the Docker CLI gave.
+// Result is what a run of the Docker CLI, or of a plugin, gave.
 type Result struct {
 	Args           []string
 	Stdout, Stderr string
@@ -25,7 +25,7 @@ type Result struct {
 func (r Result) MustSucceed(t testing.TB) Result {
 	t.Helper()
 	if r.Code != 0 {
-		t.Fatalf("docker %q: exit code %d\n%s%s", r.Args, r.Code, r.Stdout, r.Stderr)
+		t.Fatalf("%q: exit code %d\n%s%s", r.Args, r.Code, r.Stdout, r.Stderr)
 	}
 	return r
 }
@@ -35,11 +35,27 @@ func (r Result) MustSucceed(t testing.TB) Result {
 // What env says comes last and so wins.
 func (b *Bed) Docker(t testing.TB, dir string, env []string, args ...string) Result {
 	t.Helper()
-	// A build that hangs should fail its own test and show what it printed,
-	// not run into the time limit of the whole package.
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
 	defer cancel()
 	return b.run(ctx, dir, env, args...)
+}
+
+// runLimit is how long a run may take. A build that hangs should fail its own
+// test and show what it printed, not run into the time limit of the package.
+const runLimit = 5 * time.Minute
+
+// Plugin does as Docker does with a command of the plugin buildx or relink, which
+// plugin names, but runs the plugin's program itself. It is for tests with
+// hundreds of builds: the Docker CLI starts two programs more for each.
+func (b *Bed) Plugin(t testing.TB, dir string, env []string, plugin string, args ...string) Result {
+	t.Helper()
+	program := map[string]string{"buildx": b.tools.buildx, "relink": b.tools.relink}[plugin]
+	if program == "" {
+		t.Fatalf("there is no plugin %q", plugin)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
+	defer cancel()
+	return run(b.command(ctx, program, dir, env, args...))
 }
 
 // Env is the environment that Docker runs in; nothing of the caller's own
@@ -58,7 +74,11 @@ func (b *Bed) Env() []string {
 // DockerCommand is the command that Docker runs, for tests that drive it
 // themselves, such as those that interrupt it.
 func (b *Bed) DockerCommand(ctx context.Context, dir string, env []string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, b.tools.docker, args...)
+	return b.command(ctx, b.tools.docker, dir, env, args...)
+}
+
+func (b *Bed) command(ctx context.Context, program, dir string, env []string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir = dir
 	cmd.Env = append(b.Env(), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -67,19 +87,22 @@ func (b *Bed) DockerCommand(ctx context.Context, dir string, env []string, args 
 }
 
 func (b *Bed) run(ctx context.Context, dir string, env []string, args ...string) Result {
+	return run(b.DockerCommand(ctx, dir, env, args...))
+}
+
+func run(cmd *exec.Cmd) Result {
 	var stdout, stderr bytes.Buffer
-	cmd := b.DockerCommand(ctx, dir, env, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	start := time.Now()
 	err := cmd.Run()
-	result := Result{Args: args, Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start)}
+	result := Result{Args: cmd.Args, Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(start)}
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
 		result.Code = exit.ExitCode()
 	case err != nil:
 		result.Code = -1
-		result.Stderr += fmt.Sprintf("running the Docker CLI: %v\n", err)
+		result.Stderr += fmt.Sprintf("running %s: %v\n", cmd.Args[0], err)
 	}
 	return result
 }
