@@ -1,0 +1,61 @@
+package tests
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/docker-relink/relink/tests/bed"
+	"github.com/docker-relink/relink/tests/delay"
+)
+
+// TestFactsRoundTrips counts what a client far from its builder waits for. Half
+// a second at 40 ms is twelve round trips: that is what ten copies may cost when
+// everything that they look at has to be read.
+func TestFactsRoundTrips(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	builder := b.NewBuilder(t)
+	base := b.Base(t, "usrmerge")
+	fewest := func(copies int) int {
+		var text strings.Builder
+		fmt.Fprintf(&text, "FROM %s\nLABEL copies=%d\n", base, copies)
+		for i := range copies {
+			fmt.Fprintf(&text, "COPY --chown=app f /opt/link/d%d/e%d/\n", i, i)
+		}
+		dir := filepath.Join(t.TempDir(), fmt.Sprint("copies", copies))
+		bed.WriteFiles(t, dir, bed.Text("f", "content\n"), bed.Text("Dockerfile", text.String()))
+		fewest := 0
+		for range 4 {
+			if n := roundTrips(t, b, builder, dir); fewest == 0 || n < fewest {
+				fewest = n // The progress of a slow build takes some more.
+			}
+		}
+		return fewest
+	}
+	none, ten := fewest(0), fewest(10)
+	t.Logf("%d round trips without a copy, %d with ten", none, ten)
+	if none < 5 || ten-none > 12 {
+		t.Errorf("ten copies cost %d round trips", ten-none)
+	}
+}
+
+// roundTrips counts those of a build by a machine that remembers nothing.
+func roundTrips(t *testing.T, b *bed.Bed, builder *bed.Builder, dir string) int {
+	t.Helper()
+	far, err := delay.Listen(builder.Address, 10*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer far.Close()
+	env := []string{"BUILDX_CONFIG=" + t.TempDir()}
+	b.Plugin(t, "", env, "buildx", "create", "--use", "--name", "far", "--driver", "remote", "tcp://"+far.Addr()).MustSucceed(t)
+	far.Reset()
+	result := b.Plugin(t, dir, env, "relink", "build", "--progress=plain", ".").MustSucceed(t)
+	if strings.Contains(dir, "copies10") && !strings.Contains(result.Stderr, "read now") {
+		t.Errorf("nothing was read:\n%s", result.Stderr)
+	}
+	return far.RoundTrips()
+}
