@@ -19,27 +19,32 @@ func TestFactsRoundTrips(t *testing.T) {
 	b := bed.Shared(t)
 	builder := b.NewBuilder(t)
 	base := b.Base(t, "usrmerge")
-	fewest := func(copies int) int {
+	// Each looks somewhere else.
+	destinations := []string{
+		"/bin/f", "/sbin/f", "/lib/f", "/lib64/f", "/etc/app.d/f",
+		"/home/app/f", "/opt/link/f", "/opt/up/d/f", "/opt/setgid/f", "/usr/local/bin/f",
+	}
+	context := func(copies int) string {
 		var text strings.Builder
 		fmt.Fprintf(&text, "FROM %s\nLABEL copies=%d\n", base, copies)
-		for i := range copies {
-			fmt.Fprintf(&text, "COPY --chown=app f /opt/link/d%d/e%d/\n", i, i)
+		for _, destination := range destinations[:copies] {
+			fmt.Fprintf(&text, "COPY --chown=app f %s\n", destination)
 		}
 		dir := filepath.Join(t.TempDir(), fmt.Sprint("copies", copies))
 		bed.WriteFiles(t, dir, bed.Text("f", "content\n"), bed.Text("Dockerfile", text.String()))
-		fewest := 0
-		for range 4 {
-			if n := roundTrips(t, b, builder, dir); fewest == 0 || n < fewest {
-				fewest = n // The progress of a slow build takes some more.
-			}
+		return dir
+	}
+	without, with := context(0), context(len(destinations))
+	// The progress of a build on a busy machine takes some more, so it is the best
+	// of a few that counts; the first of them builds, the others do not have to.
+	for range 8 {
+		none, ten := roundTrips(t, b, builder, without), roundTrips(t, b, builder, with)
+		t.Logf("%d round trips without a copy, %d with ten", none, ten)
+		if none >= 5 && ten-none <= 12 {
+			return
 		}
-		return fewest
 	}
-	none, ten := fewest(0), fewest(10)
-	t.Logf("%d round trips without a copy, %d with ten", none, ten)
-	if none < 5 || ten-none > 12 {
-		t.Errorf("ten copies cost %d round trips", ten-none)
-	}
+	t.Error("ten copies cost more than twelve round trips")
 }
 
 // roundTrips counts those of a build by a machine that remembers nothing.
