@@ -23,9 +23,9 @@ func (d *diffing) ownBase(ctx context.Context, b *diffed) (*sideOn, error) {
 	if b.platform != nil {
 		p = *b.platform
 	}
-	r := d.rebasing(d.upper.image)
-	found := &rebased{platform: platforms.Normalize(p), image: b.upper.image}
-	for _, way := range []func(context.Context, *rebased) error{r.baseByAnnotations, r.baseByProvenance} {
+	r := d.imageJob(d.upper.image)
+	found := &standing{platform: platforms.Normalize(p), image: b.upper.image}
+	for _, way := range []func(context.Context, *standing) error{r.baseByAnnotations, r.baseByProvenance} {
 		err := way(ctx, found)
 		if err == nil {
 			return imageSide(ctx, baseName(found.old), found.old)
@@ -59,9 +59,9 @@ func baseName(img *imageOn) string {
 	return img.origin.String()
 }
 
-// rebasing has the ways to an image's base that a rebase has.
-func (d *diffing) rebasing(n *named) *rebasing {
-	return &rebasing{Frontend: d.Frontend, c: d.c, opts: d.opts, o: rebaseOptions{platforms: d.o.platforms}, resolver: d.resolver, image: n}
+// imageJob has the ways to an image's base.
+func (d *diffing) imageJob(n *named) *imageJob {
+	return &imageJob{Frontend: d.Frontend, c: d.c, opts: d.opts, o: rebaseOptions{platforms: d.o.platforms}, resolver: d.resolver, image: n, base: rebaseWords}
 }
 
 func (d *diffing) anyPlatform() *ocispecs.Platform {

@@ -100,7 +100,7 @@ func (d *diffing) contextSide(ctx context.Context, role, name string) (*diffSide
 
 func (d *diffing) imageSide(ctx context.Context, name string, o origin) (*diffSide, error) {
 	n := &named{origin: o}
-	if err := d.rebasing(n).describeNamed(ctx, n); err != nil {
+	if err := d.imageJob(n).describeNamed(ctx, n); err != nil {
 		return nil, err
 	}
 	return &diffSide{name: name, image: n}, nil

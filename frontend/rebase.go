@@ -21,13 +21,8 @@ import (
 
 // rebasing is one rebase on its way.
 type rebasing struct {
-	*Frontend
-	c        gateway.Client
-	opts     map[string]string
-	o        rebaseOptions
-	resolver *resolver
-
-	image, onto *named
+	imageJob
+	onto *named
 }
 
 // named is an image that the user named, and what is known of it for all
@@ -42,12 +37,10 @@ type named struct {
 
 // rebased is the rebase of one platform.
 type rebased struct {
-	platform         ocispecs.Platform
-	image, old, onto *imageOn // old is nil when the old base is gone
-	oldLayers        int
-	result           *image.Result
-	report           RebasePlatform
-	tried            []string // the ways to the base that led nowhere
+	standing
+	onto   *imageOn
+	result *image.Result
+	report RebasePlatform
 }
 
 // rebase answers a request for a rebase. All platforms are planned before
@@ -104,7 +97,7 @@ func (f *Frontend) newRebasing(c gateway.Client) (*rebasing, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rebasing{Frontend: f, c: c, opts: opts, o: o, resolver: newResolver(c, o.resolveMode)}
+	r := &rebasing{imageJob: imageJob{Frontend: f, c: c, opts: opts, o: o, resolver: newResolver(c, o.resolveMode), base: rebaseWords}}
 	if r.image, err = r.named(ImageContext, "the image to rebase"); err != nil {
 		return nil, err
 	}
@@ -115,7 +108,7 @@ func (f *Frontend) newRebasing(c gateway.Client) (*rebasing, error) {
 	return r, err
 }
 
-func (r *rebasing) named(context, what string) (*named, error) {
+func (r *imageJob) named(context, what string) (*named, error) {
 	o, ok, err := originOf(r.opts, context, r.anyPlatform())
 	if err != nil {
 		return nil, err
@@ -127,7 +120,7 @@ func (r *rebasing) named(context, what string) (*named, error) {
 }
 
 // anyPlatform is one of the platforms that were asked for, nil when none was.
-func (r *rebasing) anyPlatform() *ocispecs.Platform {
+func (r *imageJob) anyPlatform() *ocispecs.Platform {
 	if len(r.o.platforms) == 0 {
 		return nil
 	}
@@ -157,13 +150,13 @@ func (r *rebasing) describe(ctx context.Context) (err error) {
 
 // anticipate reads an old base while other things are read. An error comes again
 // when the base is wanted.
-func (r *rebasing) anticipate(ctx context.Context, base origin) {
+func (r *imageJob) anticipate(ctx context.Context, base origin) {
 	go func() { _, _ = r.resolver.resolve(ctx, base, r.anyPlatform()) }()
 }
 
 // anticipateAnnotated does so with the base that the image's annotations name.
-func (r *rebasing) anticipateAnnotated(ctx context.Context, n *named) {
-	if n != r.image || n.description == nil || r.o.forceLayers != nil || r.opts["context:"+FromContext] != "" {
+func (r *imageJob) anticipateAnnotated(ctx context.Context, n *named) {
+	if n != r.image || n.description == nil || r.o.forceLayers != nil || r.opts["context:"+r.base.context] != "" {
 		return
 	}
 	var annotations []map[string]string
@@ -172,14 +165,14 @@ func (r *rebasing) anticipateAnnotated(ctx context.Context, n *named) {
 	}
 	annotations = append(annotations, n.description.Annotations)
 	if base, ok, err := image.BaseFromAnnotations(annotations...); err == nil && ok && base.Name != "" {
-		r.anticipate(ctx, registrySource(FromContext, base.Reference()))
+		r.anticipate(ctx, registrySource(r.base.context, base.Reference()))
 	}
 }
 
 // describeNamed asks the registry and the builder at the same time. The builder's
 // word counts: it may have another image under the name, or reach a registry
 // that is out of reach from here.
-func (r *rebasing) describeNamed(ctx context.Context, n *named) error {
+func (r *imageJob) describeNamed(ctx context.Context, n *named) error {
 	var seen *imageOn
 	var seenErr, err error
 	var eg errgroup.Group
@@ -235,7 +228,7 @@ func (r *rebasing) platforms(ctx context.Context) (ps, missing []ocispecs.Platfo
 }
 
 // imagePlatforms are those that were asked for, or else all that the image has.
-func (r *rebasing) imagePlatforms(ctx context.Context) ([]ocispecs.Platform, error) {
+func (r *imageJob) imagePlatforms(ctx context.Context) ([]ocispecs.Platform, error) {
 	d := r.image.description
 	if d == nil || !d.Index {
 		return r.onlyPlatform(ctx)
@@ -260,7 +253,7 @@ func (r *rebasing) imagePlatforms(ctx context.Context) ([]ocispecs.Platform, err
 
 // onlyPlatform is the platform of an image that is no index, or of one of which
 // only the builder knows.
-func (r *rebasing) onlyPlatform(ctx context.Context) ([]ocispecs.Platform, error) {
+func (r *imageJob) onlyPlatform(ctx context.Context) ([]ocispecs.Platform, error) {
 	if r.image.description == nil && len(r.o.platforms) > 0 {
 		return r.o.platforms, nil
 	}
@@ -299,14 +292,17 @@ func (r *rebasing) plan(ctx context.Context, ps []ocispecs.Platform) ([]*rebased
 }
 
 func (r *rebasing) planPlatform(ctx context.Context, p ocispecs.Platform) (*rebased, error) {
-	b := &rebased{platform: p}
+	b := &rebased{standing: standing{platform: p}}
 	if err := r.resolveBoth(ctx, b); err != nil {
 		return nil, err
 	}
 	if err := image.CheckPlatform(b.image.config.Platform, b.onto.config.Platform); err != nil {
 		return nil, badInput(err)
 	}
-	if err := r.findBase(ctx, b); err != nil {
+	if err := r.findBase(ctx, &b.standing,
+		baseWay{FoundOnto, func(context.Context, *standing) error { return r.baseByOnto(b) }},
+		baseWay{FoundTags, r.baseByTags},
+	); err != nil {
 		return nil, err
 	}
 	in := image.Input{
@@ -399,16 +395,11 @@ func (b *rebased) clampHistory(latest time.Time) {
 
 // badInput marks what the images themselves are to blame for.
 func badInput(err error) error {
-	var prefix *image.PrefixError
 	var platform *image.PlatformError
-	switch {
-	case errors.As(err, &prefix):
-		return errdefs.Invalidf("Name the base that it was built on with --from. --force-layers N takes the first N layers for the old base's, whatever they are.", "%w", err)
-	case errors.As(err, &platform):
+	if errors.As(err, &platform) {
 		return errdefs.Invalidf("Name a base for the image's platform with --onto.", "%w", err)
-	default:
-		return err
 	}
+	return err
 }
 
 // cannotRebase says what the builder lacks.

@@ -38,11 +38,17 @@ const (
 // errNotFound says that a way did not lead to a base; the remarks say why.
 var errNotFound = errors.New("no base found")
 
-// findBase decides which of the image's layers are the old base's. A way that
-// does not lead there leaves a remark, and the next is tried; only what the user
-// himself said is final.
-func (r *rebasing) findBase(ctx context.Context, b *rebased) error {
-	from, named, err := originOf(r.opts, FromContext, &b.platform)
+// baseWay is a way to an image's base.
+type baseWay struct {
+	found Found
+	find  func(context.Context, *standing) error
+}
+
+// findBase decides which of the image's layers are its base's. A way that does
+// not lead there leaves a remark, and the next is tried, at last those that only
+// this request knows; only what the user himself said is final.
+func (r *imageJob) findBase(ctx context.Context, b *standing, more ...baseWay) error {
+	from, named, err := originOf(r.opts, r.base.context, &b.platform)
 	if err != nil {
 		return err
 	}
@@ -52,19 +58,15 @@ func (r *rebasing) findBase(ctx context.Context, b *rebased) error {
 	if named {
 		return r.baseFrom(ctx, b, from)
 	}
-	for _, way := range []struct {
-		found Found
-		find  func(context.Context, *rebased) error
-	}{
+	ways := []baseWay{
 		{FoundAnnotations, r.baseByAnnotations},
 		{FoundProvenance, r.baseByProvenance},
 		{FoundCandidates, r.baseByCandidates},
-		{FoundOnto, r.baseByOnto},
-		{FoundTags, r.baseByTags},
-	} {
+	}
+	for _, way := range append(ways, more...) {
 		err := way.find(ctx, b)
 		if err == nil {
-			b.report.Found = way.found
+			b.found = way.found
 			return nil
 		}
 		if !errors.Is(err, errNotFound) {
@@ -75,18 +77,18 @@ func (r *rebasing) findBase(ctx context.Context, b *rebased) error {
 	for _, tried := range b.tried {
 		cause += "\n  " + tried
 	}
-	return errdefs.Invalidf("Name it with --from, or images that it may be with --candidate. If it is gone, --force-layers N takes the first N layers for its.",
+	return errdefs.Invalidf(fmt.Sprintf("Name it with %s, or images that it may be with --candidate. If it is gone, %s", r.base.flag, r.base.number),
 		"the base of %s is not known%s", b.image.origin, cause)
 }
 
 // forceBase takes the user's word for the number of layers. An old base that he
 // names as well serves the config's merge, but its layers are not compared.
-func (r *rebasing) forceBase(ctx context.Context, b *rebased, from origin, named bool) (err error) {
+func (r *imageJob) forceBase(ctx context.Context, b *standing, from origin, named bool) (err error) {
 	n, has := *r.o.forceLayers, len(b.image.config.RootFS.DiffIDs)
 	if n > has {
 		return errdefs.Invalidf("", "%d layers of an old base were forced, but %s has only %d", n, b.image.origin, has)
 	}
-	b.oldLayers, b.report.Found = n, FoundForced
+	b.oldLayers, b.found = n, FoundForced
 	if named {
 		b.old, err = r.resolver.resolve(ctx, from, &b.platform)
 	}
@@ -94,37 +96,43 @@ func (r *rebasing) forceBase(ctx context.Context, b *rebased, from origin, named
 }
 
 // baseFrom takes the base that the user names, if the image stands on it.
-func (r *rebasing) baseFrom(ctx context.Context, b *rebased, from origin) error {
+func (r *imageJob) baseFrom(ctx context.Context, b *standing, from origin) error {
 	old, err := r.resolver.resolve(ctx, from, &b.platform)
 	if err != nil {
 		if errdefs.Is(err, errdefs.Invalid) {
-			return errdefs.Invalidf("If it is gone, --force-layers N takes the first N layers of the image for its.", "%w", err)
+			return errdefs.Invalidf("If it is gone, "+r.base.number, "%w", err)
 		}
 		return err
 	}
 	if err := image.CheckPrefix(b.image.config.RootFS.DiffIDs, old.config.RootFS.DiffIDs); err != nil {
-		return badInput(fmt.Errorf("comparing the layers of %s with those of %s: %w", b.image.origin, from, err))
+		return r.notItsBase(fmt.Errorf("comparing the layers of %s with those of %s: %w", b.image.origin, from, err))
 	}
 	b.take(old)
-	b.report.Found = FoundFrom
+	b.found = r.base.found
 	return nil
 }
 
-func (b *rebased) take(old *imageOn) {
+// notItsBase marks the error about a base that the user named and the image does
+// not stand on.
+func (r *imageJob) notItsBase(err error) error {
+	return errdefs.Invalidf(fmt.Sprintf("Name the base that it was built on with %s. %s", r.base.flag, r.base.number), "%w", err)
+}
+
+func (b *standing) take(old *imageOn) {
 	b.old, b.oldLayers = old, len(old.config.RootFS.DiffIDs)
 }
 
 // remarkf notes what was found on the way to the base and not used.
-func (b *rebased) remarkf(format string, args ...any) {
+func (b *standing) remarkf(format string, args ...any) {
 	remark := fmt.Sprintf(format, args...)
 	b.tried = append(b.tried, remark)
-	b.report.Remarks = append(b.report.Remarks, remark)
+	b.remarks = append(b.remarks, remark)
 }
 
 // baseByAnnotations takes the base that the image's annotations name. The digest
 // tells which it was; where that is gone, what has the name now may have the
 // same layers.
-func (r *rebasing) baseByAnnotations(ctx context.Context, b *rebased) error {
+func (r *imageJob) baseByAnnotations(ctx context.Context, b *standing) error {
 	d := r.image.description
 	m, ok := d.For(b.platform)
 	if !ok {
@@ -152,9 +160,9 @@ func exactThenName(base image.Base) []string {
 }
 
 // baseAmong takes the first of the references that the image stands on.
-func (r *rebasing) baseAmong(ctx context.Context, b *rebased, says string, refs []string) error {
+func (r *imageJob) baseAmong(ctx context.Context, b *standing, says string, refs []string) error {
 	for _, ref := range refs {
-		old, err := r.resolver.resolve(ctx, registrySource(FromContext, ref), &b.platform)
+		old, err := r.resolver.resolve(ctx, registrySource(r.base.context, ref), &b.platform)
 		if err == nil {
 			err = image.CheckPrefix(b.image.config.RootFS.DiffIDs, old.config.RootFS.DiffIDs)
 		}
@@ -172,7 +180,7 @@ func (r *rebasing) baseAmong(ctx context.Context, b *rebased, says string, refs 
 
 // baseByProvenance lets the layers choose among the images that the image's
 // provenance names: it does not say which of them the image stands on.
-func (r *rebasing) baseByProvenance(ctx context.Context, b *rebased) error {
+func (r *imageJob) baseByProvenance(ctx context.Context, b *standing) error {
 	m, ok := r.image.description.For(b.platform)
 	if !ok || r.Images == nil || len(m.Attestations) == 0 {
 		b.tried = append(b.tried, "the image has no provenance that could be read")
@@ -200,7 +208,7 @@ func (r *rebasing) baseByProvenance(ctx context.Context, b *rebased) error {
 }
 
 // baseByCandidates lets the layers choose among the images that the user names.
-func (r *rebasing) baseByCandidates(ctx context.Context, b *rebased) error {
+func (r *imageJob) baseByCandidates(ctx context.Context, b *standing) error {
 	var refs []string
 	for _, c := range r.o.candidates {
 		named, err := reference.ParseNormalizedNamed(c)
@@ -213,7 +221,7 @@ func (r *rebasing) baseByCandidates(ctx context.Context, b *rebased) error {
 }
 
 // baseByOnto sees whether the image stands on the new base already.
-func (r *rebasing) baseByOnto(_ context.Context, b *rebased) error {
+func (r *rebasing) baseByOnto(b *rebased) error {
 	diffIDs := b.onto.config.RootFS.DiffIDs
 	if len(diffIDs) == 0 || image.CheckPrefix(b.image.config.RootFS.DiffIDs, diffIDs) != nil {
 		return errNotFound
@@ -224,7 +232,7 @@ func (r *rebasing) baseByOnto(_ context.Context, b *rebased) error {
 
 // baseByTags lets the layers choose among the tags of the new base's repository:
 // the old base was mostly one of them.
-func (r *rebasing) baseByTags(ctx context.Context, b *rebased) error {
+func (r *rebasing) baseByTags(ctx context.Context, b *standing) error {
 	ref := r.onto.origin.ref()
 	if ref == "" || r.Images == nil {
 		return errNotFound
@@ -251,7 +259,7 @@ func (r *rebasing) baseByTags(ctx context.Context, b *rebased) error {
 
 // baseByLayers takes, among the references, the base with the most layers that
 // the image stands on. Those that can not be read are no bases.
-func (r *rebasing) baseByLayers(ctx context.Context, b *rebased, says string, refs []string) error {
+func (r *imageJob) baseByLayers(ctx context.Context, b *standing, says string, refs []string) error {
 	if len(refs) == 0 {
 		return errNotFound
 	}
@@ -261,7 +269,7 @@ func (r *rebasing) baseByLayers(ctx context.Context, b *rebased, says string, re
 	eg.SetLimit(parallelTags)
 	for i, ref := range refs {
 		eg.Go(func() error {
-			base, err := r.resolver.resolve(egctx, registrySource(FromContext, ref), &b.platform)
+			base, err := r.resolver.resolve(egctx, registrySource(r.base.context, ref), &b.platform)
 			if err == nil {
 				bases[i], diffIDs[i] = base, base.config.RootFS.DiffIDs
 			}
@@ -294,7 +302,7 @@ func (r *rebasing) ownBase(ctx context.Context) (*named, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, err := r.ownBaseName(ctx, &rebased{platform: ps[0]})
+	name, err := r.ownBaseName(ctx, &standing{platform: ps[0]})
 	if err != nil {
 		return nil, err
 	}
@@ -304,8 +312,8 @@ func (r *rebasing) ownBase(ctx context.Context) (*named, error) {
 	return &named{origin: registrySource(OntoContext, name)}, nil
 }
 
-func (r *rebasing) ownBaseName(ctx context.Context, b *rebased) (string, error) {
-	if from, ok, err := originOf(r.opts, FromContext, &b.platform); err != nil || ok {
+func (r *rebasing) ownBaseName(ctx context.Context, b *standing) (string, error) {
+	if from, ok, err := originOf(r.opts, r.base.context, &b.platform); err != nil || ok {
 		return (&imageOn{origin: from}).name(), err
 	}
 	if d := r.image.description; d != nil {
@@ -318,7 +326,7 @@ func (r *rebasing) ownBaseName(ctx context.Context, b *rebased) (string, error) 
 	if b.image, err = r.resolver.resolve(ctx, r.image.origin, &b.platform); err != nil {
 		return "", err
 	}
-	for _, find := range []func(context.Context, *rebased) error{r.baseByProvenance, r.baseByCandidates} {
+	for _, find := range []func(context.Context, *standing) error{r.baseByProvenance, r.baseByCandidates} {
 		switch err := find(ctx, b); {
 		case err == nil:
 			return b.old.name(), nil

@@ -92,7 +92,7 @@ func (o *rebaseOptions) readRequest(opts map[string]string) error {
 	case "", PlanRequest, CheckRequest:
 		return nil
 	default:
-		return errdefs.Unsupportedf("", "a rebase has no answer to %q", id)
+		return errdefs.Unsupportedf("", "there is no answer to %q", id)
 	}
 }
 

@@ -32,7 +32,7 @@ const (
 
 // origin is an image as a build context names it.
 type origin struct {
-	role   string // what it is in the rebase: the context's name
+	role   string // what it is in the request: the context's name
 	scheme string
 	value  string // without the scheme
 }
@@ -167,7 +167,7 @@ func (r *resolver) read(ctx context.Context, s origin, p *ocispecs.Platform) (*i
 	return img, nil
 }
 
-// readError gives an error of the builder's the words of a rebase. The cause goes
+// readError gives an error of the builder's the words of the request. The cause goes
 // in as text: of an error with a status of gRPC in its chain only the status
 // arrives at the other end of the frontend.
 func readError(s origin, err error) error {
@@ -178,7 +178,7 @@ func readError(s origin, err error) error {
 		"reading the %s %s: %v", roles[s.role], s, err)
 }
 
-// roles are the words for what images are in a rebase.
+// roles are the words for what images are in a request.
 var roles = map[string]string{
 	ImageContext: "image", OntoContext: "new base", FromContext: "old base",
 	LowerContext: "lower side", UpperContext: "upper side",

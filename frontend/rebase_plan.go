@@ -58,8 +58,9 @@ func (f *Frontend) PlanRebase(ctx context.Context, c gateway.Client) (*RebasePla
 	if err != nil {
 		return nil, err
 	}
+	made := r.made(d.plans)
 	plan := &RebasePlan{
-		Index: r.multi(d.plans), Parameters: r.attributionOpts(d.plans), Created: r.o.created, Report: d.report,
+		Index: r.multi(made), Parameters: r.attributionOpts(made), Created: r.o.created, Report: d.report,
 	}
 	if plan.IndexAnnotations, err = r.indexAnnotations(d.plans); err != nil {
 		return nil, err

@@ -188,6 +188,7 @@ func value(raw json.RawMessage) string {
 func (r *rebasing) reportPlatform(b *rebased) {
 	rep := &b.report
 	rep.Platform = PlatformID(b.platform)
+	rep.Found, rep.Remarks = b.found, b.remarks
 	if b.old != nil {
 		rep.OldBase = &NamedImage{b.old.name(), b.old.digest}
 	}

@@ -1,9 +1,7 @@
 package frontend
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,9 +10,6 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	commonexptypes "github.com/moby/buildkit/exporter/exptypes"
-	"github.com/moby/buildkit/frontend/attestations"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
@@ -24,52 +19,9 @@ import (
 	"github.com/docker-relink/relink/internal/layers"
 )
 
-// result composes the states and hands them to the builder, with what the
-// exporter has to know of the images.
+// result composes the states and hands them to the builder.
 func (r *rebasing) result(ctx context.Context, plans []*rebased, report RebaseReport) (*gateway.Result, error) {
-	states, err := r.states(ctx, plans)
-	if err != nil {
-		return nil, err
-	}
-	refs, err := r.solve(ctx, plans, states)
-	if err != nil {
-		return nil, err
-	}
-	res := gateway.NewResult()
-	var ps exptypes.Platforms
-	for i, b := range plans {
-		if id := states[i].id; id == "" {
-			res.SetRef(refs[i])
-		} else {
-			res.AddRef(id, refs[i])
-		}
-		p := b.result.Config.Platform
-		ps.Platforms = append(ps.Platforms, exptypes.Platform{ID: PlatformID(b.platform), Platform: p})
-		if err := r.addMetadata(res, b, states[i].id); err != nil {
-			return nil, err
-		}
-	}
-	dt, err := json.Marshal(ps)
-	if err != nil {
-		return nil, fmt.Errorf("writing the platforms: %w", err)
-	}
-	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
-	if err := r.annotateIndex(res, plans); err != nil {
-		return nil, err
-	}
-	if err := r.addSBOM(ctx, res, plans, states); err != nil {
-		return nil, err
-	}
-	if dt, err = report.encode(); err != nil {
-		return nil, err
-	}
-	res.AddMeta(RebaseReportKey, dt)
-	return res, nil
-}
-
-// states are the rebased images as definitions.
-func (r *rebasing) states(ctx context.Context, plans []*rebased) ([]attributed, error) {
-	states := make([]attributed, len(plans))
+	made := r.made(plans)
 	for i, b := range plans {
 		st := layers.Rebase{
 			Image:         b.image.state,
@@ -81,88 +33,38 @@ func (r *rebasing) states(ctx context.Context, plans []*rebased) ([]attributed, 
 		if err != nil {
 			return nil, fmt.Errorf("composing the rebased image: %w", err)
 		}
-		states[i].def = def.ToPB()
-		if r.multi(plans) {
-			states[i].id = PlatformID(b.platform)
-		}
-	}
-	return states, nil
-}
-
-// multi says whether the result is an index.
-func (r *rebasing) multi(plans []*rebased) bool { return len(plans) > 1 || r.o.multi }
-
-func (r *rebasing) solve(ctx context.Context, plans []*rebased, states []attributed) ([]gateway.Reference, error) {
-	if wantsProvenance(r.opts) {
-		return r.attribute(ctx, r.c, r.attributionOpts(plans), "", states)
-	}
-	refs := make([]gateway.Reference, len(states))
-	for i, st := range states {
-		ref, err := solveRef(ctx, r.c, st.def)
-		if err != nil {
+		made[i].def = def.ToPB()
+		if made[i].annotations, err = r.annotations(b); err != nil {
 			return nil, err
 		}
-		refs[i] = ref
 	}
-	return refs, nil
+	annotations, err := r.indexAnnotations(plans)
+	if err != nil {
+		return nil, err
+	}
+	res, err := r.imageResult(ctx, made, annotations)
+	if err != nil {
+		return nil, err
+	}
+	dt, err := report.encode()
+	if err != nil {
+		return nil, err
+	}
+	res.AddMeta(RebaseReportKey, dt)
+	return res, nil
 }
 
-// attributionOpts are the request as provenance shows it: with the platforms
-// that were done and the images by their digests, the old base included, which
-// is no part of the state.
-func (r *rebasing) attributionOpts(plans []*rebased) map[string]string {
-	opts := attributionOpts(r.opts)
-	delete(opts, "target")
-	var ids []string
-	for _, b := range plans {
-		ids = append(ids, PlatformID(b.platform))
-		for name, img := range map[string]*imageOn{ImageContext: b.image, FromContext: b.old, OntoContext: b.onto} {
-			if img == nil || img.origin.scheme != imageScheme {
-				continue
-			}
-			if pinned, err := pin(img.origin.value, img.digest); err == nil {
-				opts["context:"+name] = imageScheme + "://" + pinned
-			}
+// made are the images without their states and annotations.
+func (r *rebasing) made(plans []*rebased) []madeImage {
+	made := make([]madeImage, len(plans))
+	for i, b := range plans {
+		made[i] = madeImage{
+			platform: b.platform, config: b.result.Config, base: b.onto.raw,
+			// The old base is no part of the state, but provenance is to name it.
+			from: map[string]*imageOn{ImageContext: b.image, FromContext: b.old, OntoContext: b.onto},
 		}
 	}
-	opts["platform"] = strings.Join(ids, ",")
-	if r.multi(plans) {
-		opts["multi-platform"] = "true"
-	}
-	return opts
-}
-
-// addMetadata tells the exporter the config, the base's config, by which it knows
-// the base's layers, and the annotations of a platform's image.
-func (r *rebasing) addMetadata(res *gateway.Result, b *rebased, id string) error {
-	cfg := b.result.Config
-	dt, err := cfg.Marshal()
-	if err != nil {
-		return err
-	}
-	suffix := ""
-	if id != "" {
-		suffix = "/" + id
-	}
-	res.AddMeta(exptypes.ExporterImageConfigKey+suffix, dt)
-	res.AddMeta(exptypes.ExporterImageBaseConfigKey+suffix, b.onto.raw)
-	if r.o.epoch {
-		res.AddMeta(commonexptypes.ExporterEpochKey+suffix, []byte(strconv.FormatInt(r.o.created.Unix(), 10)))
-	}
-	var platform *ocispecs.Platform
-	if id != "" {
-		platform = &b.platform
-	}
-	annotations, err := r.annotations(b)
-	if err != nil {
-		return err
-	}
-	for key, value := range annotations {
-		if r.Reserved == nil || !r.Reserved(key) {
-			res.AddMeta(exptypes.AnnotationManifestKey(platform, key), []byte(value))
-		}
-	}
-	return nil
+	return made
 }
 
 // annotations are those of the image's manifest, with the new base in place of
@@ -174,45 +76,13 @@ func (r *rebasing) annotations(b *rebased) (map[string]string, error) {
 	return image.RebaseAnnotations(existing, b.onto.name(), b.onto.digest)
 }
 
-// annotateIndex does the same with the annotations of the index, where the result
-// is to be one.
-func (r *rebasing) annotateIndex(res *gateway.Result, plans []*rebased) error {
-	if !r.multi(plans) && !makesIndex(r.opts) {
-		return nil
-	}
-	annotations, err := r.indexAnnotations(plans)
-	if err != nil {
-		return err
-	}
-	for key, value := range annotations {
-		if r.ReservedIndex == nil || !r.ReservedIndex(key) {
-			res.AddMeta(exptypes.AnnotationIndexKey(key), []byte(value))
-		}
-	}
-	return nil
-}
-
+// indexAnnotations does the same with the annotations of the index.
 func (r *rebasing) indexAnnotations(plans []*rebased) (map[string]string, error) {
 	var existing map[string]string
 	if d := r.image.description; d != nil {
 		existing = d.Annotations
 	}
 	return image.RebaseAnnotations(existing, plans[0].onto.name(), plans[0].onto.digest)
-}
-
-// makesIndex says whether there will be attestations, which BuildKit keeps in an
-// index beside the image.
-func makesIndex(opts map[string]string) bool {
-	requested, err := attestations.Parse(opts)
-	if err != nil {
-		return false // It comes again where they are made.
-	}
-	for _, attrs := range requested {
-		if !strings.EqualFold(attrs["disabled"], "true") && !strings.EqualFold(attrs["inline-only"], "true") {
-			return true
-		}
-	}
-	return false
 }
 
 // report sums up what was decided.
@@ -290,7 +160,7 @@ func hostOf(ref string) string {
 
 // referrers warns of what is attached to the image and stays behind. It is asked
 // for while the rebase is planned.
-func (r *rebasing) referrers(ctx context.Context, ps []ocispecs.Platform) (warnings []string) {
+func (r *imageJob) referrers(ctx context.Context, ps []ocispecs.Platform) (warnings []string) {
 	d, ref := r.image.description, r.image.origin.ref()
 	if d == nil || r.Images == nil {
 		return nil
@@ -319,21 +189,11 @@ func (r *rebasing) referrers(ctx context.Context, ps []ocispecs.Platform) (warni
 
 // answer answers a request for information: nothing is built.
 func (r *rebasing) answer(report RebaseReport) (*gateway.Result, error) {
-	res := gateway.NewResult()
-	dt, err := report.encode()
-	if err != nil {
-		return nil, err
-	}
-	var indented bytes.Buffer
-	if err := json.Indent(&indented, dt, "", "  "); err != nil {
-		return nil, fmt.Errorf("writing the report: %w", err)
-	}
-	res.AddMeta("result.json", indented.Bytes())
-	res.AddMeta("result.txt", []byte(strings.Join(report.Lines(), "\n")+"\n"))
-	if r.o.request == CheckRequest && !report.UpToDate() {
+	res, err := answer(report)
+	if err == nil && r.o.request == CheckRequest && !report.UpToDate() {
 		res.AddMeta("result.statuscode", []byte(strconv.Itoa(StatusOutdated)))
 	}
-	return res, nil
+	return res, err
 }
 
 // StatusOutdated is the exit code of a check that finds that the image does not

@@ -19,32 +19,32 @@ import (
 	"github.com/docker-relink/relink/internal/errdefs"
 )
 
-// addSBOM has the rebased images scanned when the user asked for that. The
-// scanner reads all files, so this pulls all layers.
-func (r *rebasing) addSBOM(ctx context.Context, res *gateway.Result, plans []*rebased, states []attributed) error {
-	scan, err := r.scanner(ctx)
+// addSBOM has the images scanned when the user asked for that. The scanner reads
+// all files, so this pulls all layers.
+func (j *imageJob) addSBOM(ctx context.Context, res *gateway.Result, made []madeImage, states []attributed) error {
+	scan, err := j.scanner(ctx)
 	if err != nil || scan == nil {
 		return err
 	}
-	for i, b := range plans {
+	for i, m := range made {
 		op, err := llb.NewDefinitionOp(states[i].def)
 		if err != nil {
-			return fmt.Errorf("scanning the rebased image: %w", err)
+			return fmt.Errorf("scanning the image: %w", err)
 		}
-		id := PlatformID(b.platform)
+		id := PlatformID(m.platform)
 		att, err := scan(ctx, id, llb.NewState(op), nil)
 		if err != nil {
-			return fmt.Errorf("scanning the rebased image: %w", err)
+			return fmt.Errorf("scanning the image: %w", err)
 		}
 		solved, err := result.ConvertAttestation(&att, func(st *llb.State) (gateway.Reference, error) {
 			def, err := st.Marshal(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return solveRef(ctx, r.c, def.ToPB())
+			return solveRef(ctx, j.c, def.ToPB())
 		})
 		if err != nil {
-			return fmt.Errorf("scanning the rebased image: %w", err)
+			return fmt.Errorf("scanning the image: %w", err)
 		}
 		res.AddAttestation(id, *solved)
 	}
@@ -52,8 +52,8 @@ func (r *rebasing) addSBOM(ctx context.Context, res *gateway.Result, plans []*re
 }
 
 // scanner makes the scanner that the request names, nil when it names none.
-func (r *rebasing) scanner(ctx context.Context) (sbom.Scanner, error) {
-	requested, err := attestations.Parse(r.opts)
+func (j *imageJob) scanner(ctx context.Context) (sbom.Scanner, error) {
+	requested, err := attestations.Parse(j.opts)
 	if err != nil {
 		return nil, errdefs.Invalidf("", "reading the attestations to make: %w", err)
 	}
@@ -67,15 +67,15 @@ func (r *rebasing) scanner(ctx context.Context) (sbom.Scanner, error) {
 	}
 	params := maps.Clone(attrs)
 	delete(params, "generator")
-	p := r.builderPlatform()
-	return sbom.CreateSBOMScanner(ctx, r.c, reference.TagNameOnly(named).String(), p, sourceresolver.Opt{
-		ImageOpt: &sourceresolver.ResolveImageOpt{Platform: &p, ResolveMode: r.o.resolveMode},
+	p := j.builderPlatform()
+	return sbom.CreateSBOMScanner(ctx, j.c, reference.TagNameOnly(named).String(), p, sourceresolver.Opt{
+		ImageOpt: &sourceresolver.ResolveImageOpt{Platform: &p, ResolveMode: j.o.resolveMode},
 	}, params)
 }
 
 // builderPlatform is the platform that programs run on.
-func (r *rebasing) builderPlatform() ocispecs.Platform {
-	if ws := r.c.BuildOpts().Workers; len(ws) > 0 && len(ws[0].Platforms) > 0 {
+func (j *imageJob) builderPlatform() ocispecs.Platform {
+	if ws := j.c.BuildOpts().Workers; len(ws) > 0 && len(ws[0].Platforms) > 0 {
 		return ws[0].Platforms[0]
 	}
 	return platforms.Normalize(platforms.DefaultSpec())
