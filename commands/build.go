@@ -30,6 +30,7 @@ type buildOptions struct {
 	verify  bool
 	explain bool
 	format  string
+	squash  squashValue
 }
 
 // newBuildCmd extends buildx's build command: the same flags and the same run,
@@ -45,6 +46,9 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 	stock.Flags().BoolVar(&options.verify, "verify", false, "Read what was inherited from an earlier base, and fail where it is wrong")
 	stock.Flags().BoolVar(&options.explain, "explain", false, "Print what would be linked and why, without building")
 	stock.Flags().StringVar(&options.format, "format", "text", `Format of --explain ("text", "json")`)
+	if err := options.squash.bind(stock.Flags()); err != nil {
+		return nil, err
+	}
 	_ = stock.RegisterFlagCompletionFunc("link", cobra.FixedCompletions(frontend.LinkModes(), cobra.ShellCompDirectiveNoFileComp))
 
 	runStock := stock.RunE
@@ -87,9 +91,6 @@ func withHint(err error) error {
 // apply turns our flags into the build arguments by which the frontend knows
 // them, wherever it runs.
 func (o buildOptions) apply(flags *pflag.FlagSet) error {
-	if flags.Changed("squash") {
-		return errdefs.Unsupportedf("Build without --squash.", "--squash is not there yet")
-	}
 	if !slices.Contains(progress.ExplainFormats(), o.format) {
 		return errdefs.Invalidf("Use one of "+strings.Join(progress.ExplainFormats(), ", ")+".", "invalid format %q", o.format)
 	}
@@ -105,6 +106,9 @@ func (o buildOptions) apply(flags *pflag.FlagSet) error {
 	}
 	if o.verify {
 		args = append(args, frontend.VerifyArg+"=true")
+	}
+	if o.squash.mode != frontend.SquashNone {
+		args = append(args, frontend.SquashArg+"="+string(o.squash.mode))
 	}
 	if o.explain {
 		args = append(args, frontend.ExplainArg+"=true")
@@ -161,7 +165,7 @@ func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure
 	auth := imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)}
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
 	store := memory.Store{Dir: filepath.Join(confutil.NewConfig(dockerCli).Dir(), "relink", "facts")}
-	report.Size = manifests.Size
+	report.Size, report.Describe = manifests.Size, known.Describe
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{

@@ -214,27 +214,27 @@ func (o *rebaseOptions) validate(flags *pflag.FlagSet) error {
 	if o.forceLayers < -1 {
 		return errdefs.Invalidf("", "invalid number of layers %d", o.forceLayers)
 	}
-	return o.validateTags(flags)
+	return validateTags(flags, o.image, o.dryRun || o.check)
 }
 
-// validateTags finds a tag that is the image's own while nothing is to be
-// written there.
-func (o *rebaseOptions) validateTags(flags *pflag.FlagSet) error {
+// validateTags finds a tag that is the image's own while nothing is to be written
+// there; idle says that nothing is to be written at all.
+func validateTags(flags *pflag.FlagSet, image string, idle bool) error {
 	tags, err := flags.GetStringArray("tag")
 	if err != nil {
 		return err
 	}
 	push, load := flags.Changed("push"), flags.Changed("load")
-	if push && len(tags) == 0 && !o.dryRun && !o.check {
-		return errdefs.Invalidf("Name it with -t; -t "+o.name()+" replaces the image.", "there is no tag to push")
+	if push && len(tags) == 0 && !idle {
+		return errdefs.Invalidf("Name it with -t; -t "+strings.TrimPrefix(image, imageScheme)+" replaces the image.", "there is no tag to push")
 	}
 	for _, tag := range tags {
 		named, err := reference.ParseNormalizedNamed(tag)
 		if err != nil {
 			return errdefs.Invalidf("", "reading the tag %q: %w", tag, err)
 		}
-		same := imageScheme+reference.TagNameOnly(named).String() == o.image
-		if same && !push && !load && !flags.Changed("output") && !o.dryRun && !o.check {
+		same := imageScheme+reference.TagNameOnly(named).String() == image
+		if same && !push && !load && !flags.Changed("output") && !idle {
 			return errdefs.Invalidf("Add --push, or --load for an image of the Docker Engine.", "%s is the image itself, and it is not to be pushed", tag)
 		}
 	}
@@ -255,8 +255,6 @@ func imageContext(ref string) (string, error) {
 	}
 	return imageScheme + reference.TagNameOnly(named).String(), nil
 }
-
-func (o *rebaseOptions) name() string { return strings.TrimPrefix(o.image, imageScheme) }
 
 // arguments are the build arguments by which the frontend knows our flags,
 // wherever it runs.

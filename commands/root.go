@@ -30,12 +30,16 @@ a new base costs no rebuild and no pull.`
 	if err != nil {
 		return nil, err
 	}
+	squash, err := newSquashCmd(dockerCli)
+	if err != nil {
+		return nil, err
+	}
 	diffBuild, err := newDiffBuildCmd(dockerCli)
 	if err != nil {
 		return nil, err
 	}
 	root.RemoveCommand(root.Commands()...)
-	root.AddCommand(build, bake, rebase, diffBuild, newShellInitCmd(dockerCli), newVersionCmd(dockerCli))
+	root.AddCommand(build, bake, rebase, squash, diffBuild, newShellInitCmd(dockerCli), newVersionCmd(dockerCli))
 	return root, nil
 }
 

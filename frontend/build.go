@@ -54,6 +54,11 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	if err != nil {
 		return nil, err
 	}
+	plan := o.squash != SquashNone && opts["requestid"] == requestPrefix+PlanRequest
+	if plan {
+		c = withOpts{c, withoutRequest(opts)}
+		opts = c.BuildOpts().Opts
+	}
 	ranges, err := f.findRanges(ctx, c)
 	if err != nil {
 		return nil, err
@@ -64,16 +69,17 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	} else {
 		stock, err = f.solve(ctx, c, opts)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if o.explain {
+	case plan:
+		return f.planSquash(ctx, c, o, ranges, stock)
+	case o.explain:
 		return explain(ctx, c, o, stock)
-	}
-	if o.mode == LinkNever || opts["requestid"] != "" {
+	case opts["requestid"] != "" || o.mode == LinkNever && o.squash == SquashNone:
 		return stock, nil
 	}
-	return f.linkResult(ctx, c, o, stock)
+	return f.linkResult(ctx, c, o, ranges, stock)
 }
 
 func (f *Frontend) linkOptions(opts map[string]string) (o linkOptions, err error) {
@@ -93,6 +99,7 @@ func (f *Frontend) linkOptions(opts map[string]string) (o linkOptions, err error
 	if o.explain, err = flag(opts, ExplainArg, false); err != nil {
 		return o, err
 	}
+	o.squash = ParseSquashMode(opts[buildArgPrefix+SquashArg])
 	o.present, o.lazy = f.Present, f.Lazy
 	if o.memory = f.Memory; o.memory == nil {
 		o.memory = noMemory{}
@@ -126,16 +133,42 @@ func frontendInputs(ctx context.Context, c gateway.Client) (map[string]*pb.Defin
 	return inputs, nil
 }
 
-// linkResult links the state of every platform of a result. All else in the
-// result (image configs, base configs, epoch, annotations) is the Dockerfile
-// frontend's word for the whole image and stays as it is.
-func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptions, stock *gateway.Result) (*gateway.Result, error) {
-	if reason := unable(c); reason != "" {
-		return withReport(stock, Report{Platforms: []PlatformReport{{Platform: onlyPlatform(c), Mode: o.mode, Reason: reason}}})
+// linkResult links the state of every platform of a result, and squashes it when
+// that was asked for. All else in the result (base configs, epoch, annotations, and
+// but for the history the image configs) is the Dockerfile frontend's word for the
+// whole image and stays as it is.
+func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptions, rg *ranges, stock *gateway.Result) (*gateway.Result, error) {
+	reason := unable(c)
+	var linked []*linking
+	var report Report
+	var err error
+	if reason != "" || o.mode == LinkNever {
+		linked, err = stockOf(ctx, c, stock)
+	} else {
+		linked, report, err = f.linkAll(ctx, c, o, stock)
 	}
-	refs, err := platformRefs(stock)
 	if err != nil {
 		return nil, err
+	}
+	if reason != "" && o.mode != LinkNever {
+		report.Platforms = []PlatformReport{{Platform: onlyPlatform(c), Mode: o.mode, Reason: reason}}
+	}
+	if o.squash != SquashNone {
+		if err := f.squashResult(ctx, c, o, rg, stock, linked); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.replaceStates(ctx, c, stock, linked); err != nil {
+		return nil, err
+	}
+	return withReport(stock, report)
+}
+
+// linkAll links all states, and adds to the annotations of their manifests.
+func (f *Frontend) linkAll(ctx context.Context, c gateway.Client, o linkOptions, stock *gateway.Result) ([]*linking, Report, error) {
+	refs, err := platformRefs(stock)
+	if err != nil {
+		return nil, Report{}, err
 	}
 	linked := make([]*linking, len(refs))
 	eg, egctx := errgroup.WithContext(ctx)
@@ -146,22 +179,19 @@ func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptio
 		})
 	}
 	if err := eg.Wait(); err != nil {
-		return nil, err
+		return nil, Report{}, err
 	}
 	var report Report
 	for _, l := range linked {
 		l.report.Image = f.Image
 		report.Platforms = append(report.Platforms, l.report)
-		if o.annotate {
+		if o.annotate && o.squash != SquashAll {
 			if err := f.annotate(stock, l); err != nil {
-				return nil, err
+				return nil, Report{}, err
 			}
 		}
 	}
-	if err := f.replaceStates(ctx, c, stock, linked); err != nil {
-		return nil, err
-	}
-	return withReport(stock, report)
+	return linked, report, nil
 }
 
 // platformRef is the state of one platform of a result.

@@ -26,6 +26,7 @@ type linkOptions struct {
 	verify   bool
 	annotate bool
 	explain  bool
+	squash   SquashMode
 	memory   Memory
 	present  func(ctx context.Context, digest string) bool
 	lazy     func(ctx context.Context) bool

@@ -1,6 +1,8 @@
 package frontend
 
 import (
+	"strings"
+
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 
 	"github.com/docker-relink/relink/internal/errdefs"
@@ -13,6 +15,7 @@ const (
 	OpArg    = "RELINK_OP"
 	OpRebase = "rebase"
 	OpDiff   = "diff"
+	OpSquash = "squash"
 )
 
 // operation is the function that answers a request for something else than the
@@ -25,8 +28,10 @@ func (f *Frontend) operation(opts map[string]string) (gateway.BuildFunc, error) 
 		return f.rebase, nil
 	case OpDiff:
 		return f.diff, nil
+	case OpSquash:
+		return f.squash, nil
 	default:
-		return nil, errdefs.Invalidf("Use "+OpRebase+" or "+OpDiff+", or leave it out.", "invalid value %q of %s", op, OpArg)
+		return nil, errdefs.Invalidf("Use one of "+strings.Join([]string{OpRebase, OpDiff, OpSquash}, ", ")+", or leave it out.", "invalid value %q of %s", op, OpArg)
 	}
 }
 

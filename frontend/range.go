@@ -68,7 +68,7 @@ func (f *Frontend) findRanges(ctx context.Context, c gateway.Client) (*ranges, e
 func (r *ranges) prepare(ctx context.Context) (err error) {
 	caps := r.c.BuildOpts().LLBCaps
 	if caps.Supports(pb.CapDiffOp) != nil {
-		if err := unableToCompare(r.c, r.file.Ranges[0].String()); err != nil {
+		if err := unableToCompare(r.c, "range "+r.file.Ranges[0].String()); err != nil {
 			return r.errRange(r.file.Ranges[0], err)
 		}
 		// A builder that knows of DiffOp and has it disabled is new enough.

@@ -20,7 +20,7 @@ import (
 // unableToCompare says what a builder that cannot subtract layers lacks for
 // comparing files, nil when it lacks nothing. One without file operations does
 // not get here: the Dockerfile frontend cannot work with it at all.
-func unableToCompare(c gateway.Client, expression string) error {
+func unableToCompare(c gateway.Client, what string) error {
 	opts := c.BuildOpts()
 	for _, need := range []struct {
 		err        error
@@ -32,8 +32,8 @@ func unableToCompare(c gateway.Client, expression string) error {
 		if need.err != nil {
 			return errdefs.Unsupportedf(
 				"Use a builder with BuildKit v0.10 or later, or Docker Engine with the containerd image store.",
-				"range %s: the builder can neither subtract layers (DiffOp), which BuildKit v0.10 and Docker Engine with the containerd image store can, nor %s, which %s",
-				expression, need.what, need.have)
+				"%s: the builder can neither subtract layers (DiffOp), which BuildKit v0.10 and Docker Engine with the containerd image store can, nor %s, which %s",
+				what, need.what, need.have)
 		}
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/sys/atomicwriter"
 
 	"github.com/docker-relink/relink/frontend"
+	"github.com/docker-relink/relink/internal/image"
 )
 
 // metadataKey is the report's key in the file of --metadata-file.
@@ -26,10 +27,13 @@ type Report struct {
 	// Size finds out the size of an image's layers for a platform, in bytes; nil
 	// does not know any.
 	Size func(ctx context.Context, ref, platform string) (int64, error)
+	// Describe reads the manifests of an image; nil reads none.
+	Describe func(ctx context.Context, ref string) (*image.Description, error)
 
-	mu     sync.Mutex
-	builds []frontend.Report
-	sizes  map[string]*size
+	mu       sync.Mutex
+	squashes []*squash
+	builds   []frontend.Report
+	sizes    map[string]*size
 }
 
 // size is asked for while the image is being exported, so as not to make the
@@ -88,6 +92,7 @@ func (r *Report) size(ref, platform string) int64 {
 // Take reads the report from a builder's response to a build, and puts it where
 // the metadata file has it.
 func (r *Report) Take(response map[string]string) {
+	r.takeSquash(response)
 	raw, ok := response[frontend.ReportKey]
 	if !ok {
 		return
@@ -167,6 +172,7 @@ func (r *Report) Print(w io.Writer) {
 		}
 		printPlatform(w, prefix, p)
 	}
+	r.printSquashes(w)
 }
 
 func printPlatform(w io.Writer, prefix string, p frontend.PlatformReport) {

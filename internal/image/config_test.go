@@ -117,7 +117,7 @@ func FuzzConfig(f *testing.F) {
 			if err != nil {
 				continue
 			}
-			if got, want := countLayers(r.Config.History), len(r.Config.RootFS.DiffIDs); got != want {
+			if got, want := CountLayers(r.Config.History), len(r.Config.RootFS.DiffIDs); got != want {
 				t.Errorf("history of %d layers for %d", got, want)
 			}
 			if _, err := r.Config.Marshal(); err != nil {

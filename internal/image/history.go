@@ -57,10 +57,10 @@ func SpliceHistory(in HistoryInput) ([]ocispecs.History, error) {
 	if in.NewBaseLayers < 0 {
 		return nil, fmt.Errorf("splicing history: new base with %d layers", in.NewBaseLayers)
 	}
-	base := fitHistory(in.NewBase, in.NewBaseLayers, in.Created)
+	base := FitHistory(in.NewBase, in.NewBaseLayers, in.Created)
 	cut := cutHistory(in)
 	unsure := cut.unsure[commonPrefix(cut.unsure, trailingEmpty(base)):]
-	own := fitHistory(slices.Concat(unsure, cut.own), in.ImageLayers-in.OldBaseLayers, in.Created)
+	own := FitHistory(slices.Concat(unsure, cut.own), in.ImageLayers-in.OldBaseLayers, in.Created)
 	return slices.Concat(base, own), nil
 }
 
@@ -84,8 +84,8 @@ func cutHistory(in HistoryInput) historyCut {
 		n := len(in.OldBase)
 		return historyCut{base: in.Image[:n], own: in.Image[n:], exact: true}
 	}
-	consistent := countLayers(in.Image) == in.ImageLayers
-	history := fitHistory(in.Image, in.ImageLayers, in.Created)
+	consistent := CountLayers(in.Image) == in.ImageLayers
+	history := FitHistory(in.Image, in.ImageLayers, in.Created)
 	end := afterLayer(history, in.OldBaseLayers)
 	after := end + leadingEmpty(history[end:])
 	if in.OldBaseGone || len(in.OldBase) == 0 {
@@ -105,7 +105,7 @@ func (in HistoryInput) beginsWithOldBase() bool {
 	if in.OldBaseGone || commonPrefix(in.Image, in.OldBase) < n {
 		return false
 	}
-	if countLayers(in.OldBase) == in.OldBaseLayers {
+	if CountLayers(in.OldBase) == in.OldBaseLayers {
 		return true
 	}
 	own := in.Image[n:]
@@ -115,16 +115,17 @@ func (in HistoryInput) beginsWithOldBase() bool {
 			madeUp++
 		}
 	}
-	return countLayers(own)-madeUp <= in.ImageLayers-in.OldBaseLayers
+	return CountLayers(own)-madeUp <= in.ImageLayers-in.OldBaseLayers
 }
 
-// fitHistory is a copy of history with exactly layers non-empty entries. Missing
+// FitHistory is a copy of history with exactly so many non-empty entries; created
+// stamps those that have to be made up, and may be nil. Missing
 // ones are made up at the end. Excess ones that BuildKit's exporter made up are
 // dropped from the end; then the rest of the excess is marked empty, the last
 // ones first, as BuildKit does.
-func fitHistory(history []ocispecs.History, layers int, created *time.Time) []ocispecs.History {
+func FitHistory(history []ocispecs.History, layers int, created *time.Time) []ocispecs.History {
 	out := slices.Clone(history)
-	for excess := countLayers(out) - layers; excess > 0; excess-- {
+	for excess := CountLayers(out) - layers; excess > 0; excess-- {
 		i := lastLayer(out)
 		if out[i].Comment == exporterComment {
 			out = slices.Delete(out, i, i+1)
@@ -132,13 +133,14 @@ func fitHistory(history []ocispecs.History, layers int, created *time.Time) []oc
 		}
 		out[i].EmptyLayer = true
 	}
-	for missing := layers - countLayers(out); missing > 0; missing-- {
+	for missing := layers - CountLayers(out); missing > 0; missing-- {
 		out = append(out, ocispecs.History{Created: created, Comment: synthesizedComment})
 	}
 	return out
 }
 
-func countLayers(history []ocispecs.History) int {
+// CountLayers is the number of a history's entries that stand for a layer.
+func CountLayers(history []ocispecs.History) int {
 	n := 0
 	for _, h := range history {
 		if !h.EmptyLayer {

@@ -152,9 +152,9 @@ func TestSpliceHistoryProperties(t *testing.T) {
 	for range 5000 {
 		old, own, base := random("old", 6), random("own", 6), random("new", 6)
 		in := HistoryInput{
-			Image: slices.Concat(old, own), ImageLayers: countLayers(old) + countLayers(own),
-			OldBase: old, OldBaseLayers: countLayers(old),
-			NewBase: base, NewBaseLayers: countLayers(base),
+			Image: slices.Concat(old, own), ImageLayers: CountLayers(old) + CountLayers(own),
+			OldBase: old, OldBaseLayers: CountLayers(old),
+			NewBase: base, NewBaseLayers: CountLayers(base),
 		}
 		got, err := SpliceHistory(in)
 		if want := slices.Concat(base, own); err != nil || words(got) != words(want) {
@@ -166,7 +166,7 @@ func TestSpliceHistoryProperties(t *testing.T) {
 		in.OldBaseGone = rng.IntN(2) == 0
 		before := words(in.Image) + words(in.NewBase)
 		got, err = SpliceHistory(in)
-		if want := in.NewBaseLayers + in.ImageLayers - in.OldBaseLayers; err != nil || countLayers(got) != want {
+		if want := in.NewBaseLayers + in.ImageLayers - in.OldBaseLayers; err != nil || CountLayers(got) != want {
 			t.Fatalf("%+v: got %q, %v; want %d layers", in, words(got), err, want)
 		}
 		if words(in.Image)+words(in.NewBase) != before {

@@ -1,0 +1,162 @@
+package frontend
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// SquashReportKey is the key of the report of a squash in a result's metadata.
+const SquashReportKey = "frontend.relink.squash"
+
+// The ways in which a squash knows which layers stay, besides those to the base.
+const (
+	FoundNamed     Found = "--base"
+	FoundFromLayer Found = "--from-layer"
+	FoundAll       Found = "--all"
+	FoundStage     Found = "the stage"
+	FoundBuild     Found = "the build"
+)
+
+// MaxLayers is how many layers an image can have for Docker Engine and
+// containerd to run it: the kernel mounts no more on one another.
+const MaxLayers = 127
+
+// SquashReport says what a squash does, or would do.
+type SquashReport struct {
+	// Image is the image that is squashed; of a build, the first name of the
+	// result.
+	Image     NamedImage       `json:"image"`
+	Platforms []SquashPlatform `json:"platforms"`
+	Warnings  []string         `json:"warnings,omitempty"`
+}
+
+// SquashPlatform is the report for one platform.
+type SquashPlatform struct {
+	Platform string `json:"platform,omitempty"`
+	// Base is the base whose layers stay, nil when it is not known; Found says how
+	// it was found.
+	Base  *NamedImage `json:"base,omitempty"`
+	Found Found       `json:"found"`
+	// Kept are the layers that stay, and Squashed those that become one. Of a
+	// build their digests are not known.
+	Kept     []Layer `json:"kept"`
+	Squashed []Layer `json:"squashed"`
+	// Nothing says why there is nothing to squash, "" when there is.
+	Nothing string `json:"nothing,omitempty"`
+	// Remarks are about the search for the base, and about what cannot be kept.
+	Remarks []string `json:"remarks,omitempty"`
+}
+
+func (r SquashReport) encode() ([]byte, error) {
+	dt, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("writing the report: %w", err)
+	}
+	return dt, nil
+}
+
+// DecodeSquashReport reads the report from a result's metadata.
+func DecodeSquashReport(dt []byte) (SquashReport, error) {
+	var r SquashReport
+	if err := json.Unmarshal(dt, &r); err != nil {
+		return SquashReport{}, fmt.Errorf("reading the report: %w", err)
+	}
+	return r, nil
+}
+
+// Lines are the report as a person reads it.
+func (r SquashReport) Lines() []string {
+	var lines []string
+	for _, p := range r.Platforms {
+		lines = append(lines, p.lines(len(r.Platforms) > 1)...)
+	}
+	for _, w := range r.Warnings {
+		lines = append(lines, "warning: "+w)
+	}
+	return lines
+}
+
+func (p SquashPlatform) lines(many bool) []string {
+	prefix := ""
+	if many {
+		prefix = p.Platform + ": "
+	}
+	var lines []string
+	add := func(format string, args ...any) { lines = append(lines, prefix+fmt.Sprintf(format, args...)) }
+	if p.Base != nil {
+		add("base %s (found by %s)", p.Base, p.Found)
+	}
+	if p.Nothing != "" {
+		add("nothing to squash: %s", p.Nothing)
+	} else {
+		add("layers before: %s; kept: %s", count(append(p.Kept[:len(p.Kept):len(p.Kept)], p.Squashed...)), count(p.Kept))
+		add("layers after: %s", p.after())
+	}
+	for _, remark := range p.Remarks {
+		add("note: %s", remark)
+	}
+	return lines
+}
+
+// after says how many layers there will be, and how large at most.
+func (p SquashPlatform) after() string {
+	before := int64(0)
+	for _, l := range append(p.Kept[:len(p.Kept):len(p.Kept)], p.Squashed...) {
+		before += l.Size
+	}
+	if before == 0 {
+		return fmt.Sprint(len(p.Kept) + 1)
+	}
+	return fmt.Sprintf("%d (%d bytes at most)", len(p.Kept)+1, before)
+}
+
+// reportPlatform writes down what was decided for a platform.
+func (s *squashing) reportPlatform(b *squashedImage) {
+	rep := &b.report
+	rep.Platform, rep.Found, rep.Remarks, rep.Nothing = PlatformID(b.platform), b.found, b.remarks, b.nothing
+	if b.old != nil {
+		rep.Base = &NamedImage{b.old.name(), b.old.digest}
+	}
+	all := layersOf(b.image, s.image.description, b.platform)
+	rep.Kept, rep.Squashed = all[:b.kept], all[b.kept:]
+}
+
+// report sums up what was decided.
+func (s *squashing) report(plans []*squashedImage, warnings []string) SquashReport {
+	rep := SquashReport{Image: NamedImage{plans[0].image.name(), plans[0].image.digest}, Warnings: warnings}
+	for _, b := range plans {
+		rep.Platforms = append(rep.Platforms, b.report)
+		rep.Warnings = append(rep.Warnings, b.report.warnings()...)
+	}
+	if remark := s.image.remark; remark != "" {
+		rep.Warnings = append(rep.Warnings, remark)
+	}
+	return rep
+}
+
+// warnings are about what the result costs, and where it will not run.
+func (p SquashPlatform) warnings() []string {
+	var out []string
+	if p.Nothing != "" {
+		return nil
+	}
+	var size int64
+	for _, l := range p.Squashed {
+		size += l.Size
+	}
+	if size > 0 {
+		out = append(out, fmt.Sprintf("%s: who has the layers of the image already pulls what they have in common once more, up to %d bytes", p.Platform, size))
+	}
+	if len(p.Kept)+1 > MaxLayers {
+		out = append(out, tooManyLayers(p.Platform, len(p.Kept)+1))
+	}
+	return out
+}
+
+// tooManyLayers is the warning about an image that will not run.
+func tooManyLayers(platform string, n int) string {
+	if platform != "" {
+		platform += ": "
+	}
+	return fmt.Sprintf("%sthe image has %d layers, and no engine runs one with more than %d; squash more of them (docker relink squash, or build --squash)", platform, n, MaxLayers)
+}

@@ -1,0 +1,82 @@
+package progress
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+
+	"github.com/docker-relink/relink/frontend"
+	"github.com/docker-relink/relink/internal/image"
+)
+
+// squashKey is the key of a squash's report in the file of --metadata-file.
+const squashKey = "relink.squash"
+
+// squash is the report of a squash, and what was pushed.
+type squash struct {
+	report frontend.SquashReport
+	done   chan struct{}
+	pushed *image.Description // nil when it is not known
+}
+
+// takeSquash reads the report of a squash from a builder's response to a build.
+func (r *Report) takeSquash(response map[string]string) {
+	raw, ok := response[frontend.SquashReportKey]
+	if !ok {
+		return
+	}
+	rep, err := frontend.DecodeSquashReport([]byte(raw))
+	if err != nil {
+		return // not ours; it stays in the metadata as it came
+	}
+	delete(response, frontend.SquashReportKey)
+	response[squashKey] = base64.StdEncoding.EncodeToString([]byte(raw))
+	s := &squash{report: rep, done: make(chan struct{})}
+	name, _, _ := strings.Cut(response["image.name"], ",")
+	dgst := response[exptypes.ExporterImageDigestKey]
+	go func() {
+		defer close(s.done)
+		if name != "" && dgst != "" && r.Describe != nil {
+			ctx, cancel := context.WithTimeout(context.Background(), squashTime)
+			defer cancel()
+			s.pushed, _ = r.Describe(ctx, name+"@"+dgst) // not pushed, as a rule
+		}
+	}()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.squashes = append(r.squashes, s)
+}
+
+// squashTime is how long the end of a squash may wait for the size of its result.
+const squashTime = 3 * time.Second
+
+func (r *Report) printSquashes(w io.Writer) {
+	r.mu.Lock()
+	squashes := r.squashes
+	r.mu.Unlock()
+	for _, s := range squashes {
+		prefix := "squash"
+		if len(squashes) > 1 && s.report.Image.Name != "" {
+			prefix += " " + s.report.Image.Name
+		}
+		for _, line := range s.report.Lines() {
+			fmt.Fprintf(w, "%s: %s\n", prefix, line)
+		}
+		<-s.done
+		if s.pushed == nil {
+			continue
+		}
+		for _, m := range s.pushed.Manifests {
+			var size int64
+			for _, l := range m.Layers {
+				size += l.Size
+			}
+			fmt.Fprintf(w, "%s: pushed with %d layers (%d bytes)\n", prefix, len(m.Layers), size)
+		}
+	}
+}
