@@ -129,3 +129,15 @@ func update(to io.Writer, from io.Reader) error {
 	}
 	return out.Close()
 }
+
+// PushWith pushes an image with further layers on it, and gives its reference.
+func (b *Bed) PushWith(t testing.TB, name string, image v1.Image, layers ...v1.Layer) string {
+	t.Helper()
+	whole, err := mutate.AppendLayers(image, layers...)
+	if err != nil {
+		t.Fatalf("putting layers on an image: %v", err)
+	}
+	ref := b.Registry.Ref(name)
+	b.Push(t, ref, whole)
+	return ref
+}
