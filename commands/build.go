@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docker/buildx/util/confutil"
 	"github.com/docker/buildx/util/dockerutil/dockerconfig"
 	"github.com/docker/buildx/util/imagetools"
 	"github.com/docker/cli/cli/command"
@@ -82,7 +81,7 @@ func withHint(err error) error {
 	if dockerclient.IsErrConnectionFailed(err) {
 		return &errdefs.Error{
 			Kind: errdefs.Unsupported, Err: err,
-			Hint: "Start Docker, or choose another builder: docker buildx create --use, docker buildx ls.",
+			Hint: engineHint(),
 		}
 	}
 	return err
@@ -164,7 +163,7 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure) (end func()) {
 	auth := imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)}
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
-	store := memory.Store{Dir: filepath.Join(confutil.NewConfig(dockerCli).Dir(), "relink", "facts")}
+	store := memory.Store{Dir: filepath.Join(buildxDir(dockerCli), "relink", "facts")}
 	report.Size, report.Describe = manifests.Size, known.Describe
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {

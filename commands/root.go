@@ -39,7 +39,15 @@ a new base costs no rebuild and no pull.`
 		return nil, err
 	}
 	root.RemoveCommand(root.Commands()...)
-	root.AddCommand(build, bake, rebase, squash, diffBuild, newShellInitCmd(dockerCli), newVersionCmd(dockerCli))
+	root.AddCommand(
+		withEmbedded(build, dockerCli, nil),
+		withEmbedded(bake, dockerCli, nil),
+		withEmbedded(rebase, dockerCli, unpacksNothing),
+		withEmbedded(squash, dockerCli, nil),
+		withEmbedded(diffBuild, dockerCli, nil),
+		newShellInitCmd(dockerCli), newVersionCmd(dockerCli),
+	)
+	addBuilderCmd(root, dockerCli)
 	return root, nil
 }
 

@@ -47,6 +47,9 @@ import (
 
 // Main runs the program and returns its exit code.
 func Main() int {
+	if code, ok := child(); ok {
+		return code
+	}
 	stack.SetVersionInfo(version.Version, version.Revision)
 	setUpTracing()
 	dockerCli, err := command.NewDockerCli()
