@@ -34,7 +34,7 @@ func addBuilderCmd(root *cobra.Command, dockerCli *command.DockerCli) {
 		DisableFlagsInUseLine: true,
 	}
 	cmd.AddCommand(
-		newBuilderStatusCmd(dockerCli), newBuilderStartCmd(dockerCli), newBuilderStopCmd(dockerCli),
+		newBuilderStatusCmd(dockerCli), newBuilderStartCmd(dockerCli), newBuilderStopCmd(),
 		newBuilderPruneCmd(dockerCli), newBuilderRmCmd(dockerCli), newBuilderLogsCmd(dockerCli),
 	)
 	root.AddCommand(cmd)
@@ -169,7 +169,7 @@ func runBuilderStart(cmd *cobra.Command, dockerCli command.Cli, share string) er
 	return c.Close()
 }
 
-func newBuilderStopCmd(dockerCli command.Cli) *cobra.Command {
+func newBuilderStopCmd() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "stop [OPTIONS]",

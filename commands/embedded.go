@@ -70,8 +70,7 @@ func withoutEngine(cmd *cobra.Command, missing string) error {
 func insteadOf(dockerCli command.Cli, cmd *cobra.Command, missing string) func() {
 	return sync.OnceFunc(func() {
 		if !silent(cmd) {
-			fmt.Fprintf(dockerCli.Err(), "relink: no Docker Engine at %s: using the builder %q (%s=never to stop this)
-",
+			fmt.Fprintf(dockerCli.Err(), "relink: no Docker Engine at %s: using the builder %q (%s=never to stop this)\n",
 				missing, embedded.Name, embedded.SwitchVar)
 		}
 	})

@@ -23,7 +23,8 @@ func Child() (code int, ok bool) {
 		return 0, false
 	}
 	if job, enter := strings.CutPrefix(os.Args[1], jobEnter); enter {
-		return enterNamespace(job), true
+		fmt.Fprintln(os.Stderr, "ERROR:", enterNamespace(job))
+		return 1, true
 	}
 	var o order
 	reply := os.NewFile(replyFD, "reply")
@@ -43,13 +44,12 @@ func Child() (code int, ok bool) {
 
 // enterNamespace waits for the IDs of the namespace and runs the program once
 // more: only so does the process get the capabilities of the namespace's root.
-func enterNamespace(job string) int {
-	if n, err := os.NewFile(goFD, "go").Read(make([]byte, 1)); n == 0 || err != nil {
-		return 1
+func enterNamespace(job string) error {
+	if _, err := os.NewFile(goFD, "go").Read(make([]byte, 1)); err != nil {
+		return fmt.Errorf("waiting for the IDs of the namespace: %w", err)
 	}
 	err := syscall.Exec("/proc/self/exe", []string{childName, job, os.Args[2]}, os.Environ())
-	fmt.Fprintln(os.Stderr, "running the program again:", err)
-	return 1
+	return fmt.Errorf("running the program again: %w", err)
 }
 
 func (o order) do(job string, reply *os.File) error {

@@ -64,8 +64,10 @@ func (o order) serve(reply *os.File) error {
 	}); err != nil {
 		return errors.Join(err, e.Close())
 	}
+	logrus.Infof("process %d listens (%s)", os.Getpid(), o.Version)
 	sayOK(reply)
 	o.stay(counted, stopping)
+	logrus.Infof("process %d leaves", os.Getpid())
 	return errors.Join(e.Close(), <-served, o.forget())
 }
 

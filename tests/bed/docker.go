@@ -67,6 +67,8 @@ func (b *Bed) Env() []string {
 		"DOCKER_CONFIG=" + b.configDir(),
 		"BUILDX_CONFIG=" + filepath.Join(b.dir, "buildx"),
 		"DOCKER_CLI_HINTS=false",
+		// A test that has no builder must not get one by itself.
+		"RELINK_EMBEDDED=never",
 		"BUILDKIT_PROGRESS=plain",
 	}
 }

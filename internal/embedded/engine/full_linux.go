@@ -21,7 +21,7 @@ import (
 )
 
 // ErrNoRuntime is what an engine says that has no OCI runtime.
-const ErrNoRuntime = Reason("RUN and frontends that are images need an OCI runtime, and there is no runc in PATH: install runc (Debian: apt-get install runc)")
+const ErrNoRuntime = ReasonError("RUN and frontends that are images need an OCI runtime, and there is no runc in PATH: install runc (Debian: apt-get install runc)")
 
 // full is a worker that unpacks layers and runs what it finds a runtime for.
 func full(opts Options) (able, error) {

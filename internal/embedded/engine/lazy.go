@@ -13,13 +13,13 @@ import (
 	resourcestypes "github.com/moby/buildkit/executor/resources/types"
 )
 
-// Reason is why an engine cannot do something, for the user.
-type Reason string
+// ReasonError is why an engine cannot do something, for the user.
+type ReasonError string
 
-func (r Reason) Error() string { return string(r) }
+func (r ReasonError) Error() string { return string(r) }
 
 // ErrUnpacks is what a lazy engine says when a layer's files are wanted.
-const ErrUnpacks = Reason("this needs the files of a layer, and nothing can be unpacked here: `docker relink builder status` says why")
+const ErrUnpacks = ReasonError("this needs the files of a layer, and nothing can be unpacked here: `docker relink builder status` says why")
 
 // lazy is a worker for work that never looks into a layer.
 func lazy() able {
