@@ -32,6 +32,7 @@ type diffOptions struct {
 	noPager   bool
 	flatten   bool
 	deletions string
+	bakeFiles []string
 }
 
 // notOfDiff are the flags of build that a difference has no use for.
@@ -41,9 +42,9 @@ var notOfDiff = []string{"call", "check", "sbom"}
 // buildx's build: a difference is a build, which our frontend answers.
 func newDiffBuildCmd(dockerCli *command.DockerCli) (*cobra.Command, error) {
 	stock := buildxcommands.NewRootCmd("buildx", true, dockerCli)
-	build := take(stock, "build")
-	if build == nil {
-		return nil, errdefs.Internalf("buildx has no build command")
+	build, bake := take(stock, "build"), take(stock, "bake")
+	if build == nil || bake == nil {
+		return nil, errdefs.Internalf("buildx has no build command, or no bake command")
 	}
 	var options diffOptions
 	cmd := &cobra.Command{
@@ -52,7 +53,8 @@ func newDiffBuildCmd(dockerCli *command.DockerCli) (*cobra.Command, error) {
 		Short:   "Show or build the difference of two images, stages or builds",
 		Long: `List what the upper side has other than the lower one, or, with an output,
 build an image of just that. A side is a stage of the Dockerfile in PATH, an
-image, an OCI layout (oci-layout://dir[:tag]), or "." for the target of PATH.
+image, an OCI layout (oci-layout://dir[:tag]), a target of a bake file that is
+given, or "." for the target of PATH.
 Without a lower side it is the upper side's own base, and without an upper side
 it is the target.`,
 		Args: cli.RequiresMaxArgs(2),
@@ -62,7 +64,7 @@ it is the target.`,
 				return err
 			}
 			build.SetContext(cmd.Context())
-			return options.exit(options.run(dockerCli, build, args))
+			return options.exit(options.run(&diffRun{dockerCli: dockerCli, build: build, bake: bake}, args))
 		},
 		DisableFlagsInUseLine: true,
 	}
@@ -85,6 +87,7 @@ func (o *diffOptions) bind(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.exitCode, "exit-code", false, "Exit with 1 when there is a difference, and with 2 when there is trouble")
 	flags.BoolVar(&o.noPager, "no-pager", false, "Do not show a long list in a pager")
 	flags.BoolVar(&o.flatten, "flatten", false, "Build the difference as one layer")
+	flags.StringArrayVar(&o.bakeFiles, "bake-file", nil, "Bake file whose targets can be sides")
 	flags.StringVar(&o.deletions, "deletions", "", "Write the paths that are deleted into this file")
 }
 
@@ -97,30 +100,36 @@ func (o *diffOptions) exit(err error) error {
 	return errdefs.WithExitCode(err, 2)
 }
 
-func (o *diffOptions) run(dockerCli command.Cli, build *cobra.Command, args []string) (err error) {
+func (o *diffOptions) run(d *diffRun, args []string) (err error) {
+	flags := d.build.Flags()
 	if o.sides, err = readDiffArgs(args); err != nil {
 		return err
 	}
-	output, err := hasOutput(build.Flags())
+	output, err := hasOutput(flags)
 	if err != nil {
 		return err
 	}
 	if err := o.validate(output); err != nil {
 		return err
 	}
-	if err := o.sides.apply(build.Flags()); err != nil {
+	if len(o.bakeFiles) > 0 {
+		if d.targets, err = bakeTargets(o.bakeFiles); err != nil {
+			return err
+		}
+	}
+	if err := o.sides.apply(flags, d.targets); err != nil {
 		return err
 	}
-	if err := build.Flags().Set("build-arg", frontend.OpArg+"="+frontend.OpDiff); err != nil {
+	if err := flags.Set("build-arg", frontend.OpArg+"="+frontend.OpDiff); err != nil {
 		return err
 	}
-	file, _ := build.Flags().GetString("file")
+	file, _ := flags.GetString("file")
 	dir, done, err := o.sides.context(file)
 	if err != nil {
 		return err
 	}
 	defer done()
-	d := &diffRun{diffOptions: *o, dockerCli: dockerCli, build: build, context: dir}
+	d.diffOptions, d.context = *o, dir
 	if output {
 		return d.output()
 	}
@@ -142,6 +151,8 @@ func (o *diffOptions) validate(output bool) error {
 		return errdefs.Invalidf("Leave out the output to see the difference.", "the difference is to be built, not to be shown")
 	case !output && o.flatten:
 		return errdefs.Invalidf("Name an output, such as -o dir, --push or --load.", "--flatten is about how the difference is built")
+	case slices.Contains(o.bakeFiles, "-"):
+		return errdefs.Invalidf("Write it to a file.", "a bake file for a difference can not come from stdin")
 	case o.format == "":
 		return errdefs.Invalidf("Use list, table, json, or a Go template.", "the format is empty")
 	case !strings.Contains(o.format, "{{") && !slices.Contains([]string{"list", "table", "json"}, o.format):
@@ -173,9 +184,10 @@ func hasOutput(flags *pflag.FlagSet) (bool, error) {
 // diffRun is one run of the command.
 type diffRun struct {
 	diffOptions
-	dockerCli command.Cli
-	build     *cobra.Command
-	context   string
+	dockerCli   command.Cli
+	build, bake *cobra.Command
+	context     string
+	targets     []string // those of the bake files
 }
 
 // output builds the difference, and lists what it deletes where that is asked

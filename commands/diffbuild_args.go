@@ -3,6 +3,7 @@ package commands
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -74,8 +75,8 @@ func splitRange(arg string) (lower, upper string, err error) {
 }
 
 // apply turns the sides into the build contexts and arguments by which the
-// frontend knows them.
-func (s diffSides) apply(flags *pflag.FlagSet) error {
+// frontend knows them. targets are those of bake files.
+func (s diffSides) apply(flags *pflag.FlagSet, targets []string) error {
 	for _, side := range []struct{ name, context, arg string }{
 		{s.lower, frontend.LowerContext, frontend.LowerArg},
 		{s.upper, frontend.UpperContext, frontend.UpperArg},
@@ -83,6 +84,8 @@ func (s diffSides) apply(flags *pflag.FlagSet) error {
 		var err error
 		switch {
 		case side.name == "":
+		case slices.Contains(targets, side.name):
+			err = flags.Set("build-context", side.context+"=target:"+side.name)
 		case strings.Contains(side.name, "://"):
 			err = flags.Set("build-context", side.context+"="+side.name)
 		default:

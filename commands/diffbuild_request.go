@@ -22,6 +22,7 @@ import (
 	"github.com/docker-relink/relink/frontend"
 	"github.com/docker-relink/relink/internal/clientfrontend"
 	"github.com/docker-relink/relink/internal/errdefs"
+	"github.com/docker-relink/relink/internal/image"
 	"github.com/docker-relink/relink/internal/memory"
 	"github.com/docker-relink/relink/internal/registry"
 )
@@ -81,13 +82,30 @@ func (d *diffRun) request() (*diffReport, error) {
 	report.parts = strings.Contains(strings.Join(args, " "), frontend.DiffPartsArg+"=")
 	report.wantsLayers = strings.HasPrefix(strings.Join(outputs, " "), "type=oci,tar=false")
 	defer d.useDiff(report)()
-	if err := d.build.RunE(d.build, []string{d.context}); err != nil {
-		return report, withHint(report.explain(err))
+	if err := d.runBuild(); err != nil {
+		return report, d.withTargets(withHint(report.explain(err)))
 	}
 	if report.report == nil {
 		return report, errdefs.Internalf("the frontend gave no report of the difference")
 	}
 	return report, nil
+}
+
+// withTargets says which target the user may have meant by a side that there is
+// not.
+func (d *diffRun) withTargets(err error) error {
+	if !errdefs.Is(err, errdefs.Invalid) {
+		return err
+	}
+	for _, side := range []string{d.sides.lower, d.sides.upper} {
+		if slices.Contains(d.targets, side) || side == "" {
+			continue
+		}
+		if closest := image.Closest(side, d.targets); closest != "" {
+			return &errdefs.Error{Kind: errdefs.Invalid, Err: err, Hint: fmt.Sprintf("Did you mean the target %s?", closest)}
+		}
+	}
+	return err
 }
 
 // diffReport collects what the frontend says of a difference.
@@ -108,16 +126,19 @@ func (r *diffReport) watch(build gateway.BuildFunc) gateway.BuildFunc {
 		res, err := build(ctx, c)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if err == nil {
-			var rep frontend.DiffReport
-			if rep, err = frontend.DecodeDiffReport(res.Metadata[frontend.DiffReportKey]); err == nil {
-				r.report = &rep
-			}
-			if rep.Trees && r.wantsLayers {
-				err = errNoLayout
-			}
+		if err != nil {
+			r.err = err
+			return nil, err
 		}
-		r.err = err
+		raw, ok := res.Metadata[frontend.DiffReportKey]
+		if !ok {
+			return res, nil // A target that a side is made from.
+		}
+		rep, err := frontend.DecodeDiffReport(raw)
+		if err == nil && rep.Trees && r.wantsLayers {
+			err = errNoLayout
+		}
+		r.report, r.err = &rep, err
 		return res, err
 	}
 }

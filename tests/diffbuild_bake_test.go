@@ -63,4 +63,23 @@ target "flat" {
 			t.Errorf("%s: %d layers, want one", by, n)
 		}
 	}
+	list := func(args ...string) []diffChange {
+		t.Helper()
+		args = append([]string{"relink", "diff-build", "--exact", "--format", "json", "--bake-file", "docker-bake.hcl"}, args...)
+		return readChanges(t, b.Docker(t, dir, nil, args...).MustSucceed(t).Stdout)
+	}
+	wantShown(t, list("below..app"), "A /srv", "A /srv/f")
+	wantShown(t, list("..app"), "A /etc/f", "A /srv", "A /srv/f")
+	wantShown(t, list("app.."+d.base), "D /etc/f", "D /srv")
+	out := b.Registry.Ref("diff/bake-out:by-file")
+	b.Docker(t, dir, nil, "relink", "diff-build", "--bake-file", "docker-bake.hcl", "--push", "-t", out, "below..app").MustSucceed(t)
+	if tree := b.Image(t, out, "").Tree; tree["/srv/f"].Type != "file" || tree["/etc/f"].Type != "" {
+		t.Errorf("the difference of the file's targets has %v", tree)
+	}
+	if r := b.Docker(t, dir, nil, "relink", "diff-build", "--bake-file", "docker-bake.hcl", "bleow..app"); r.Code == 0 || !strings.Contains(r.Stderr, "Did you mean the target below?") {
+		t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
+	}
+	if r := b.Docker(t, dir, nil, "relink", "diff-build", "--bake-file", "none.hcl", "below..app"); r.Code == 0 || !strings.Contains(r.Stderr, "none.hcl") {
+		t.Errorf("exit code %d\n%s", r.Code, r.Stderr)
+	}
 }

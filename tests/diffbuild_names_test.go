@@ -135,3 +135,47 @@ func TestDiffBadInput(t *testing.T) {
 		t.Error("something was pushed")
 	}
 }
+
+// On a terminal the list is in colours and goes through the user's pager.
+func TestDiffOnTerminal(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("script"); err != nil {
+		t.Fatalf("the terminal is made by script of the package bsdutils: %v", err)
+	}
+	d := newDiffImages(t, "terminal")
+	dir := t.TempDir()
+	run := func(env []string, args ...string) string {
+		t.Helper()
+		words := append([]string{filepath.Join(bed.Root(), "bin", "docker-relink"), "diff-build", "--progress=plain"}, args...)
+		cmd := exec.CommandContext(t.Context(), "script", "-qec", strings.Join(append(words, d.one+".."+d.two), " ")+" 2>/dev/null", "/dev/null")
+		cmd.Dir, cmd.Env = dir, append(d.bed.Env(), append(env, "TERM=xterm")...)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	const green = "\x1b[32mA /app/upper (+2B)\x1b[0m"
+	if out := run([]string{"PAGER=cat"}); !strings.Contains(out, green) {
+		t.Errorf("the list has no colours:\n%q", out)
+	}
+	if out := run([]string{"PAGER=cat", "NO_COLOR=1"}); !strings.Contains(out, "A /app/upper") || strings.Contains(out, "\x1b[32m") {
+		t.Errorf("with NO_COLOR the list is\n%q", out)
+	}
+	paged := filepath.Join(dir, "paged")
+	if out := run([]string{"PAGER=tee " + paged}); !strings.Contains(out, green) {
+		t.Errorf("the pager printed\n%q", out)
+	}
+	if text, err := os.ReadFile(paged); err != nil || !strings.Contains(string(text), green) {
+		t.Errorf("the pager has got %q (%v)", text, err)
+	}
+	if err := os.Remove(paged); err != nil {
+		t.Fatal(err)
+	}
+	run([]string{"PAGER=tee " + paged}, "--no-pager")
+	if _, err := os.Stat(paged); err == nil {
+		t.Error("--no-pager has used the pager")
+	}
+	// A pager that is left before the end is no error.
+	run([]string{"RELINK_PAGER=head -n 1", "PAGER=false"})
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the engines and peers named in tools/go.mod and the linter of
 # tools/lint/go.mod, and links them into .cache/bin, as the programs of
-# tools/peers/go.mod that only benchmarks run; and the Docker Engine of
+# tools/peers/go.mod and tools/containerdiff/go.mod that only benchmarks run; and the Docker Engine of
 # tools/engine/go.mod, whose programs must not be taken for the machine's own,
 # into .cache/engine.
 #
@@ -56,7 +56,11 @@ for what in "${@:-engines}"; do
 	case $what in
 	engines) provide "$root/tools" "$bin" ;;
 	lint) provide "$root/tools/lint" "$bin" ;;
-	peers) provide "$root/tools/peers" "$bin" ;;
+	peers)
+		provide "$root/tools/peers" "$bin"
+		# A module of its own: it needs older versions than all others.
+		provide "$root/tools/containerdiff" "$bin"
+		;;
 	dockerd) provide "$root/tools/engine" "$root/.cache/engine" ;;
 	*) echo "unknown set of tools: $what" >&2 && exit 2 ;;
 	esac

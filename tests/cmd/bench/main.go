@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -26,14 +27,14 @@ func run() error {
 	page := flag.String("page", filepath.Join(bed.Root(), "docs", "benchmarks.md"), "page to write the table into; \"\" writes none")
 	pairs := flag.Int("pairs", 21, "how often each pair is run")
 	repeats := flag.Int("days", 5, "how often each build after a moved base is run")
-	only := flag.String("only", "", `tables to make: "builds", "rebases" or "" for all`)
+	only := flag.String("only", "", `tables to make: "builds", "rebases", "diffs" or "" for all`)
 	peakFile := flag.String("peak", "", "run the command in the arguments and write its peak memory into this file; for the benchmarks' own use")
 	flag.Parse()
 	if *peakFile != "" {
 		return peak(*peakFile, flag.Args())
 	}
 
-	if *only != "" && *only != "builds" && *only != "rebases" {
+	if !slices.Contains([]string{"", "builds", "rebases", "diffs"}, *only) {
 		return fmt.Errorf("there is no table of %q", *only)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -41,13 +42,18 @@ func run() error {
 	var results []result
 	var days []dayTwoResult
 	var rebases []rebaseResult
+	var diffs []diffResult
 	err := bed.Alone(ctx, func(t testing.TB, b *bed.Bed) {
 		r := &runner{t: t, bed: b, pairs: *pairs}
-		if *only != "builds" {
+		if *only == "" || *only == "rebases" {
 			rebases = r.rebases(*pairs)
 			fmt.Println(rebaseTable(rebases, *pairs))
 		}
-		if *only == "rebases" {
+		if *only == "" || *only == "diffs" {
+			diffs = r.differences(*repeats)
+			fmt.Println(diffTable(diffs, *repeats))
+		}
+		if *only == "rebases" || *only == "diffs" {
 			return
 		}
 		for _, c := range r.cases() {
@@ -61,10 +67,13 @@ func run() error {
 			days = append(days, res)
 		}
 	})
-	if err == nil && *page != "" && *only != "builds" {
+	if err == nil && *page != "" && len(rebases) > 0 {
 		err = writeTable(*page, beginRebases, rebaseTable(rebases, *pairs))
 	}
-	if err != nil || *page == "" || *only == "rebases" {
+	if err == nil && *page != "" && len(diffs) > 0 {
+		err = writeTable(*page, beginDiffs, diffTable(diffs, *repeats))
+	}
+	if err != nil || *page == "" || len(results) == 0 {
 		return err
 	}
 	return writeTable(*page, begin, table(results, *pairs)+"\n"+dayTwoTable(days, *repeats))

@@ -59,23 +59,34 @@ func (r *runner) one(b benchmark, command func() *exec.Cmd) float64 {
 // peakOf runs the command below a small process of its own: Linux counts what
 // the parent has at the start for the child, and this process has much.
 func (r *runner) peakOf(b benchmark, cmd *exec.Cmd) float64 {
-	self, err := os.Executable()
-	if err != nil {
-		r.t.Fatalf("%s: %v", b.name, err)
-	}
-	file := filepath.Join(r.t.TempDir(), "peak")
-	cmd.Args = append([]string{self, "-peak", file, cmd.Path}, cmd.Args[1:]...)
-	cmd.Path = self
+	file := r.underPeak(cmd)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		r.t.Fatalf("%s: %q: %v\n%s", b.name, cmd.Args, err, out)
 	}
+	return r.readPeak(b.name, file)
+}
+
+// underPeak has a command run below the small process, which writes the peak into
+// a file.
+func (r *runner) underPeak(cmd *exec.Cmd) (file string) {
+	self, err := os.Executable()
+	if err != nil {
+		r.t.Fatalf("finding this program: %v", err)
+	}
+	file = filepath.Join(r.t.TempDir(), "peak")
+	cmd.Args = append([]string{self, "-peak", file, cmd.Path}, cmd.Args[1:]...)
+	cmd.Path = self
+	return file
+}
+
+func (r *runner) readPeak(name, file string) float64 {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		r.t.Fatalf("%s: %v", b.name, err)
+		r.t.Fatalf("%s: %v", name, err)
 	}
 	bytes, err := strconv.ParseFloat(string(data), 64)
 	if err != nil {
-		r.t.Fatalf("%s: reading the peak: %v", b.name, err)
+		r.t.Fatalf("%s: reading the peak: %v", name, err)
 	}
 	return bytes
 }

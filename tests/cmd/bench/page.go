@@ -14,6 +14,7 @@ import (
 const (
 	begin        = "<!-- make bench writes this -->\n"
 	beginRebases = "<!-- make bench writes this about rebases -->\n"
+	beginDiffs   = "<!-- make bench writes this about differences -->\n"
 	end          = "<!-- to here -->\n"
 )
 
