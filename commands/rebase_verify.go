@@ -100,6 +100,9 @@ func (r *rebaseReport) platforms() []frontend.RebasePlatform {
 // their digests.
 func hasLayers(p frontend.RebasePlatform, got []string) bool {
 	want := slices.Concat(p.By, p.Kept)
+	if p.ByFiles {
+		want = append(slices.Clone(p.By), frontend.Layer{})
+	}
 	if len(want) != len(got) {
 		return false
 	}

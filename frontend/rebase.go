@@ -11,7 +11,6 @@ import (
 
 	"github.com/containerd/platforms"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
-	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
@@ -22,7 +21,8 @@ import (
 // rebasing is one rebase on its way.
 type rebasing struct {
 	imageJob
-	onto *named
+	onto  *named
+	lacks string // what the builder has not, for want of which files are compared
 }
 
 // named is an image that the user named, and what is known of it for all
@@ -57,8 +57,10 @@ func (f *Frontend) rebase(ctx context.Context, c gateway.Client) (*gateway.Resul
 	if r.o.request != "" {
 		return r.answer(d.report())
 	}
-	if err := cannotRebase(c); err != nil {
-		return nil, err
+	if r.lacks = lacking(c); r.lacks != "" {
+		for _, b := range d.plans {
+			b.oneLayer()
+		}
 	}
 	return r.result(ctx, d.plans, d.report())
 }
@@ -400,25 +402,6 @@ func badInput(err error) error {
 		return errdefs.Invalidf("Name a base for the image's platform with --onto.", "%w", err)
 	}
 	return err
-}
-
-// cannotRebase says what the builder lacks.
-func cannotRebase(c gateway.Client) error {
-	caps := c.BuildOpts().LLBCaps
-	for _, need := range []struct {
-		name string
-		err  error
-	}{
-		{"MergeOp", caps.Supports(pb.CapMergeOp)},
-		{"DiffOp", caps.Supports(pb.CapDiffOp)},
-		{"layer limits on images", caps.Supports(pb.CapSourceImageLayerLimit)},
-	} {
-		if need.err != nil {
-			return errdefs.Unsupportedf("Use a builder with BuildKit v0.10 or later, or Docker Engine with the containerd image store (docker buildx ls shows yours).",
-				"the builder has no %s, which a rebase needs: %w", need.name, need.err)
-		}
-	}
-	return nil
 }
 
 func formatPlatforms(ps []ocispecs.Platform) string {

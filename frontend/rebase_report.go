@@ -52,6 +52,9 @@ type RebasePlatform struct {
 	Found   Found       `json:"found"`
 	// UpToDate says that the image stands on the new base already.
 	UpToDate bool `json:"upToDate"`
+	// ByFiles says that the image's own layers become one, because the builder
+	// can not put them on others as they are.
+	ByFiles bool `json:"byFiles,omitempty"`
 	// Kept are the image's own layers, Replaced the old base's, By the new
 	// base's.
 	Kept      []Layer          `json:"kept"`
@@ -139,6 +142,9 @@ func (p RebasePlatform) lines(many bool, onto NamedImage) []string {
 		add("the image stands on %s already", onto)
 	}
 	add("layers: %s kept, %s replaced by %s of %s", count(p.Kept), count(p.Replaced), count(p.By), onto)
+	if p.ByFiles {
+		add("the builder can not put layers on others: the image's own were made one new layer, by comparing files")
+	}
 	for _, c := range p.Changes {
 		add("config: %s", describeChange(c))
 	}

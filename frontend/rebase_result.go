@@ -23,12 +23,10 @@ import (
 func (r *rebasing) result(ctx context.Context, plans []*rebased, report RebaseReport) (*gateway.Result, error) {
 	made := r.made(plans)
 	for i, b := range plans {
-		st := layers.Rebase{
-			Image:         b.image.state,
-			Layers:        len(b.image.config.RootFS.DiffIDs),
-			OldBaseLayers: b.oldLayers,
-			Onto:          b.onto.state(layers.Whole, "[onto] "+b.onto.origin.String()),
-		}.State()
+		st, err := r.state(ctx, b)
+		if err != nil {
+			return nil, err
+		}
 		def, err := st.Marshal(ctx, llb.Platform(b.platform))
 		if err != nil {
 			return nil, fmt.Errorf("composing the rebased image: %w", err)
@@ -52,6 +50,18 @@ func (r *rebasing) result(ctx context.Context, plans []*rebased, report RebaseRe
 	}
 	res.AddMeta(RebaseReportKey, dt)
 	return res, nil
+}
+
+func (r *rebasing) state(ctx context.Context, b *rebased) (llb.State, error) {
+	if r.lacks != "" {
+		return r.byFiles(ctx, b, r.lacks)
+	}
+	return layers.Rebase{
+		Image:         b.image.state,
+		Layers:        len(b.image.config.RootFS.DiffIDs),
+		OldBaseLayers: b.oldLayers,
+		Onto:          b.onto.state(layers.Whole, "[onto] "+b.onto.origin.String()),
+	}.State(), nil
 }
 
 // made are the images without their states and annotations.

@@ -743,7 +743,7 @@ func TestRebaseLayouts(t *testing.T) {
 }
 
 // TestRebaseEngines rebases with the BuildKit of a Docker Engine, into its images
-// and out of them, and says what an Engine lacks that can not.
+// and out of them, and by files on an Engine that can not put layers on others.
 func TestRebaseEngines(t *testing.T) {
 	t.Parallel()
 	r := newRebaseRepo(t, "engines")
@@ -764,11 +764,36 @@ func TestRebaseEngines(t *testing.T) {
 		rebase(t, engine, "rebased:1", "base:1", "base:2", "back:1").MustSucceed(t)
 		shows("back:1", "base 1")
 	})
-	t.Run("graph driver", func(t *testing.T) {
-		engine := r.bed.NewEngine(t, bed.GraphEngine)
-		result := rebase(t, engine, r.ref("app:1"), "base:2", "base:1", "rebased:1")
-		wantRefused(t, result, "the builder has no MergeOp, which a rebase needs", "docker buildx ls")
-	})
+	for _, kind := range []bed.EngineKind{bed.GraphEngine, bed.DebianEngine} {
+		t.Run(string(kind), func(t *testing.T) { r.byFiles(t, kind) })
+	}
+}
+
+// byFiles rebases where the builder has no MergeOp: the files are the rebuilt
+// image's, and the image's own layers are one.
+func (r rebaseRepo) byFiles(t *testing.T, kind bed.EngineKind) {
+	engine := r.bed.NewEngine(t, kind)
+	tag := "files:" + slug(string(kind))
+	result := engine.Docker(t, "", nil, "relink", "rebase", r.ref("app:1"), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), "--push", "-t", r.ref(tag)).MustSucceed(t)
+	for _, want := range []string{"which is slower: this builder has no MergeOp", "made one new layer"} {
+		if !strings.Contains(result.Stderr, want) {
+			t.Errorf("it is not said that %q:\n%s", want, result.Stderr)
+		}
+	}
+	got, want := r.bed.Image(t, r.ref(tag), ""), r.bed.Image(t, r.ref("rebuilt:1"), "")
+	if onto := r.bed.Image(t, r.ref("base:2"), ""); len(got.Layers()) != len(onto.Layers())+1 {
+		t.Errorf("%d layers on a base of %d", len(got.Layers()), len(onto.Layers()))
+	}
+	checkHistory(t, got.Config)
+	got.ClockFrom, want.ClockFrom = rebasesBegan, rebasesBegan
+	for _, diff := range bed.Compare(want, got) {
+		if !strings.Contains(diff, "history") {
+			t.Error(diff)
+		}
+	}
+	r.runs(t, tag, "base 2")
+	result = engine.Docker(t, "", nil, "relink", "rebase", r.ref("app:1"), "--onto", r.ref("base:2"), "--force-layers", "3", "--push", "-t", r.ref("none:1"))
+	wantRefused(t, result, "the old base is gone, and the builder can not take its layers out of the image")
 }
 
 // TestRebaseAuthentication rebases in a registry that wants a password.
