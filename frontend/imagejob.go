@@ -15,6 +15,9 @@ type imageJob struct {
 	resolver *resolver
 	image    *named
 	base     baseWords
+	// likely is the name of the image's base where only its digest is told, "" for
+	// none.
+	likely string
 }
 
 // baseWords are the words in which the user of a request speaks of the image's
@@ -46,4 +49,6 @@ type standing struct {
 	found      Found
 	remarks    []string // about what was found on the way to the base and not used
 	tried      []string // the ways to the base that led nowhere
+	recorded   int      // the base's layers by the provenance, 0 where it does not say
+	claimed    []string // repositories of bases that the image names
 }

@@ -106,7 +106,9 @@ func (f *Frontend) newRebasing(c gateway.Client) (*rebasing, error) {
 	if _, ok, _ := originOf(opts, OntoContext, r.anyPlatform()); !ok && o.request == CheckRequest {
 		return r, nil // It is the image's own base; see describe.
 	}
-	r.onto, err = r.named(OntoContext, "the new base")
+	if r.onto, err = r.named(OntoContext, "the new base"); err == nil {
+		r.likely = (&imageOn{origin: r.onto.origin}).name()
+	}
 	return r, err
 }
 
@@ -303,7 +305,9 @@ func (r *rebasing) planPlatform(ctx context.Context, p ocispecs.Platform) (*reba
 	}
 	if err := r.findBase(ctx, &b.standing,
 		baseWay{FoundOnto, func(context.Context, *standing) error { return r.baseByOnto(b) }},
+		baseWay{FoundLabels, r.baseByLabels},
 		baseWay{FoundTags, r.baseByTags},
+		baseWay{FoundHistory, func(context.Context, *standing) error { return r.layersByHistory(b) }},
 	); err != nil {
 		return nil, err
 	}

@@ -23,9 +23,12 @@ const (
 	FoundFrom        Found = "--from"
 	FoundAnnotations Found = "annotations"
 	FoundProvenance  Found = "provenance"
+	FoundLabels      Found = "labels"
 	FoundCandidates  Found = "--candidate"
 	FoundOnto        Found = "the layers of the new base"
 	FoundTags        Found = "the layers of the tags of the new base's repository"
+	FoundRecorded    Found = "the layers that the provenance records"
+	FoundHistory     Found = "the history, which begins as the new base's"
 )
 
 const (
@@ -45,8 +48,9 @@ type baseWay struct {
 }
 
 // findBase decides which of the image's layers are its base's. A way that does
-// not lead there leaves a remark, and the next is tried, at last those that only
-// this request knows; only what the user himself said is final.
+// not lead there leaves a remark, and the next is tried, then those that only
+// this request knows, at last those to a base that is gone; only what the user
+// himself said is final.
 func (r *imageJob) findBase(ctx context.Context, b *standing, more ...baseWay) error {
 	from, named, err := originOf(r.opts, r.base.context, &b.platform)
 	if err != nil {
@@ -63,7 +67,8 @@ func (r *imageJob) findBase(ctx context.Context, b *standing, more ...baseWay) e
 		{FoundProvenance, r.baseByProvenance},
 		{FoundCandidates, r.baseByCandidates},
 	}
-	for _, way := range append(ways, more...) {
+	ways = append(append(ways, more...), baseWay{FoundRecorded, r.recordedLayers})
+	for _, way := range ways {
 		err := way.find(ctx, b)
 		if err == nil {
 			b.found = way.found
@@ -143,10 +148,14 @@ func (r *imageJob) baseByAnnotations(ctx context.Context, b *standing) error {
 		b.remarkf("the image's annotations: %v", err)
 		return errNotFound
 	}
+	if ok && base.Name == "" {
+		base.Name = r.likely // A digest is not another image's.
+	}
 	if !ok || base.Name == "" {
 		b.tried = append(b.tried, "the image's annotations name no base")
 		return errNotFound
 	}
+	b.claim(base.Name)
 	return r.baseAmong(ctx, b, "the image's annotations name", exactThenName(base))
 }
 
@@ -194,12 +203,16 @@ func (r *imageJob) baseByProvenance(ctx context.Context, b *standing) error {
 	var refs []string
 	for _, predicate := range predicates {
 		bases, err := image.BaseFromProvenance(predicate)
+		if err == nil {
+			err = b.record(predicate, m)
+		}
 		if err != nil {
 			b.remarkf("the image's provenance: %v", err)
 			continue
 		}
 		for _, base := range bases {
 			if base.Name != "" {
+				b.claim(base.Name)
 				refs = append(refs, base.Reference())
 			}
 		}
@@ -223,7 +236,7 @@ func (r *imageJob) baseByCandidates(ctx context.Context, b *standing) error {
 // baseByOnto sees whether the image stands on the new base already.
 func (r *rebasing) baseByOnto(b *rebased) error {
 	diffIDs := b.onto.config.RootFS.DiffIDs
-	if len(diffIDs) == 0 || image.CheckPrefix(b.image.config.RootFS.DiffIDs, diffIDs) != nil {
+	if len(diffIDs) == 0 || !b.mayHave(len(diffIDs)) || image.CheckPrefix(b.image.config.RootFS.DiffIDs, diffIDs) != nil {
 		return errNotFound
 	}
 	b.take(b.onto)
@@ -270,7 +283,7 @@ func (r *imageJob) baseByLayers(ctx context.Context, b *standing, says string, r
 	for i, ref := range refs {
 		eg.Go(func() error {
 			base, err := r.resolver.resolve(egctx, registrySource(r.base.context, ref), &b.platform)
-			if err == nil {
+			if err == nil && b.mayHave(len(base.config.RootFS.DiffIDs)) {
 				bases[i], diffIDs[i] = base, base.config.RootFS.DiffIDs
 			}
 			return egctx.Err()

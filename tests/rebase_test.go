@@ -340,14 +340,10 @@ func TestRebaseWithoutOldBase(t *testing.T) {
 		r.wantRebuilt(t, "squeezed:1")
 	})
 	t.Run("gone", func(t *testing.T) {
-		kept := r.bed.Image(t, r.ref("base:1"), "")
-		digest, err := name.NewDigest(r.ref("base") + "@" + kept.Digest)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := remote.Delete(digest, asBed); err != nil {
-			t.Fatal(err)
-		}
+		r.build(t, "recorded:1", fmt.Sprintf(rebaseApp, r.ref("base:1")), "--provenance=mode=max")
+		r.build(t, "named:1", fmt.Sprintf(rebaseApp, r.ref("base:1")), "--annotation", "manifest:org.opencontainers.image.base.name="+r.ref("base:1"))
+		r.remove(t, "base:1")
+		r.remove(t, "base:squeezed")
 		result := r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), "--push", "-t", r.ref("none:1"))
 		wantRefused(t, result, "reading the old base", "--force-layers")
 		rebase("forced:1", "--force-layers", fmt.Sprint(len(old.Layers())))
@@ -355,10 +351,41 @@ func TestRebaseWithoutOldBase(t *testing.T) {
 		if want := slices.Concat(onto.Layers(), app.Layers()[len(old.Layers()):]); !slices.Equal(got.Layers(), want) {
 			t.Errorf("layers %q, want %q", got.Layers(), want)
 		}
+		builder := "--builder=" + r.bed.NewBuilder(t).Name
+		for image, found := range map[string]string{
+			"recorded:1": "the layers that the provenance records", "named:1": "the history, which begins as the new base's",
+		} {
+			for _, road := range []string{builder, "--progress=plain"} {
+				mark := r.bed.Registry.Mark(t)
+				to := "found:" + slug(image+road)
+				result := r.rebase(t, r.ref(image), "--onto", r.ref("base:2"), road, "--provenance=false", "--push", "-t", r.ref(to)).MustSucceed(t)
+				if !strings.Contains(result.Stderr, "old base gone ("+found+")") {
+					t.Errorf("%s: it is not said that it was found by %q:\n%s", image, found, result.Stderr)
+				}
+				wantNothingPulled(t, r.bed, mark, app, onto)
+				want := slices.Concat(onto.Layers(), r.bed.Image(t, r.ref(image), "").Layers()[len(old.Layers()):])
+				if found := r.bed.Image(t, r.ref(to), ""); !slices.Equal(found.Layers(), want) {
+					t.Errorf("%s: layers %q, want %q", image, found.Layers(), want)
+				}
+			}
+		}
 		if got.Config.Config.Labels["base"] == "" || got.Config.Config.Entrypoint[0] != "/app/bin/show" {
 			t.Errorf("config %+v", got.Config.Config)
 		}
 	})
+}
+
+// remove deletes an image, and all tags of it, from the registry.
+func (r rebaseRepo) remove(t *testing.T, what string) {
+	t.Helper()
+	tagged, err := name.ParseReference(r.ref(what))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := tagged.Context().Digest(r.bed.Image(t, r.ref(what), "").Digest)
+	if err := remote.Delete(digest, asBed); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // recompressed is the image with other compressed layers.
