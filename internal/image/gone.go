@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -64,7 +65,7 @@ func LayersFromProvenance(predicate []byte, layers []digest.Digest) (n int, err 
 	if p.Predicate != nil {
 		p = p.Predicate
 	}
-	steps := append(p.BuildDefinition.InternalParameters.BuildConfig.Definition, p.BuildConfig.Definition...)
+	steps := slices.Concat(p.BuildDefinition.InternalParameters.BuildConfig.Definition, p.BuildConfig.Definition)
 	recorded := p.RunDetails.Metadata.BuildKit.Layers
 	if len(recorded) == 0 {
 		recorded = p.Metadata.BuildKit.Layers
