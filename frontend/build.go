@@ -157,6 +157,8 @@ func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptio
 		if err := f.squashResult(ctx, c, o, rg, stock, linked); err != nil {
 			return nil, err
 		}
+	} else {
+		report.remarkLayers(stock, linked)
 	}
 	if err := f.replaceStates(ctx, c, stock, linked); err != nil {
 		return nil, err

@@ -182,7 +182,7 @@ func readError(s origin, err error) error {
 var roles = map[string]string{
 	ImageContext: "image", OntoContext: "new base", FromContext: "old base",
 	LowerContext: "lower side", UpperContext: "upper side",
-}
+	BaseContext: "base"}
 
 func (r *resolver) readImage(ctx context.Context, img *imageOn, p *ocispecs.Platform) error {
 	ref, dgst, dt, err := r.c.ResolveImageConfig(ctx, img.origin.value, sourceresolver.Opt{

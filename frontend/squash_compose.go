@@ -36,7 +36,9 @@ func squashOn(ctx context.Context, c gateway.Client, base, above llb.State, what
 	}
 	diff, err := compareForSquash(ctx, refs[0], refs[1], refs[2])
 	if err != nil {
-		return squashed{}, fmt.Errorf("comparing the image with its base: %w", err)
+		// BuildKit cannot subtract layers that have whiteouts in an opaque directory.
+		// If it is not that, it comes again.
+		return squashByFiles(ctx, c, base, above, what)
 	}
 	remarks, err := rootRemarks(ctx, refs[0], refs[1])
 	if err != nil {
@@ -48,9 +50,7 @@ func squashOn(ctx context.Context, c gateway.Client, base, above llb.State, what
 	}
 	out.state, err = layers.Squash{
 		Base: base, Above: above, Except: diff.same, Linked: diff.linked, Nodes: diff.nodes,
-		// What does nothing here says which change it is: the builder takes two
-		// copies for the same when only times differ.
-		Gone: append(diff.gone, layers.Removal{Path: fmt.Sprintf("/.relink.%x", diff.seal)}),
+		Gone: append(diff.gone, layers.Removal{Path: sealPath(diff.seal)}),
 	}.State(what)
 	return out, err
 }
@@ -133,10 +133,32 @@ func squashByFiles(ctx context.Context, c gateway.Client, base, above llb.State,
 	if base.Output() != nil && !diff.changed {
 		return squashed{state: base, nothing: true}, nil
 	}
-	seal := removal{path: fmt.Sprintf("/.relink.%x", diff.seal)}
-	follows := caps.Supports(pb.CapFileRmNoFollowSymlink) != nil
+	what += ", compared file by file, which is slower"
+	if caps.Supports(pb.CapFileCopyIncludeExcludePatterns) != nil {
+		return copiedTwice(base, above, diff, what, caps.Supports(pb.CapFileRmNoFollowSymlink) != nil), nil
+	}
+	s := layers.Squash{Base: base, Above: above, Gone: []layers.Removal{{Path: sealPath(diff.seal)}}}
+	for _, r := range diff.gone {
+		s.Gone = append(s.Gone, layers.Removal{Path: r.path})
+	}
+	for _, r := range diff.same {
+		if pattern, ok := ignorePattern(r.path); ok {
+			s.Except = append(s.Except, pattern)
+		}
+	}
+	st, err := s.State(what)
+	return squashed{state: st}, err
+}
+
+// copiedTwice is for builders that cannot leave out what is the same while they
+// copy.
+func copiedTwice(base, above llb.State, diff fileDiff, what string, follows bool) squashed {
+	seal := removal{path: sealPath(diff.seal)}
 	changed := llb.Scratch().File(copyWithout(above, append(diff.same, seal), follows), llb.WithCustomName(layers.SquashNamed+"what "+what+" change"))
 	files := removing(nil, append(diff.gone, seal), follows).Copy(changed, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true})
-	return squashed{state: base.File(files, llb.WithCustomName(
-		layers.SquashNamed+what+", compared file by file, which is slower: this builder has no DiffOp"))}, nil
+	return squashed{state: base.File(files, llb.WithCustomName(layers.SquashNamed+what))}
 }
+
+// sealPath is a path that is not there. Its removal says which change an operation
+// is: the builder takes two copies for the same when only times differ.
+func sealPath(seal []byte) string { return fmt.Sprintf("/.relink.%x", seal) }

@@ -3,6 +3,11 @@ package frontend
 import (
 	"encoding/json"
 	"fmt"
+
+	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	gateway "github.com/moby/buildkit/frontend/gateway/client"
+
+	"github.com/docker-relink/relink/internal/image"
 )
 
 // SquashReportKey is the key of the report of a squash in a result's metadata.
@@ -17,8 +22,8 @@ const (
 	FoundBuild     Found = "the build"
 )
 
-// MaxLayers is how many layers an image can have for Docker Engine and
-// containerd to run it: the kernel mounts no more on one another.
+// MaxLayers is how many layers an image can have for all engines to run it: Docker
+// Engine's overlay2 mounts no more on one another.
 const MaxLayers = 127
 
 // SquashReport says what a squash does, or would do.
@@ -158,5 +163,18 @@ func tooManyLayers(platform string, n int) string {
 	if platform != "" {
 		platform += ": "
 	}
-	return fmt.Sprintf("%sthe image has %d layers, and no engine runs one with more than %d; squash more of them (docker relink squash, or build --squash)", platform, n, MaxLayers)
+	return fmt.Sprintf("%sthe image has %d layers, and many engines run none with more than %d; squash some (docker relink squash, or build --squash)", platform, n, MaxLayers)
+}
+
+// remarkLayers says of a build's images which have too many layers.
+func (r *Report) remarkLayers(res *gateway.Result, linked []*linking) {
+	for i, l := range linked {
+		cfg, err := image.ParseConfig(res.Metadata[exptypes.ExporterImageConfigKey+suffixOf(l.id)])
+		if err != nil || i >= len(r.Platforms) {
+			continue // not of the Dockerfile frontend, and not ours to judge
+		}
+		if n := image.CountLayers(cfg.History); n > MaxLayers {
+			r.Platforms[i].Remarks = append(r.Platforms[i].Remarks, tooManyLayers("", n))
+		}
+	}
 }

@@ -1,7 +1,11 @@
 package tests
 
 import (
+	"encoding/json"
 	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -9,6 +13,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/docker-relink/relink/tests/bed"
 )
@@ -238,3 +243,304 @@ var early = time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
 
 // capability is what setcap writes for cap_net_raw+ep.
 const capability = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+
+// TestSquashPlatforms squashes all images of an index, and keeps the annotations.
+func TestSquashPlatforms(t *testing.T) {
+	t.Parallel()
+	r := newSquashRepo(t, "platforms")
+	all := []string{"linux/amd64", "linux/arm64", "linux/arm/v7"}
+	var bases, apps []v1.Image
+	for _, p := range all {
+		base, app := platformImage(t, p, bed.Text("base", p)), []v1.Layer{}
+		for _, name := range []string{"one", "two"} {
+			layers, err := platformImage(t, p, bed.Text(name, p+name)).Layers()
+			if err != nil {
+				t.Fatal(err)
+			}
+			app = append(app, layers...)
+		}
+		image, err := mutate.AppendLayers(base, app...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		annotated, ok := mutate.Annotations(mutate.MediaType(image, "application/vnd.oci.image.manifest.v1+json"), map[string]string{
+			"of": p, "org.opencontainers.image.base.name": r.ref("base:1"),
+		}).(v1.Image)
+		if !ok {
+			t.Fatal("annotations made something else of an image")
+		}
+		bases, apps = append(bases, base), append(apps, annotated)
+	}
+	r.bed.PushIndex(t, r.ref("base:1"), bases...)
+	r.bed.PushIndex(t, r.ref("app:1"), apps...)
+	result := r.squash(t, r.ref("app:1"), "--push", "-t", r.ref("out:1")).MustSucceed(t)
+	r.wantSquashed(t, "app:1", "out:1", 1)
+	if got := len(r.bed.Images(t, r.ref("out:1"))); got != len(all) {
+		t.Errorf("%d platforms, want %d", got, len(all))
+	}
+	for _, want := range []string{"linux/arm64: layers before: 3 (", "found by annotations"} {
+		if !strings.Contains(result.Stderr, want) {
+			t.Errorf("the report does not say %q:\n%s", want, result.Stderr)
+		}
+	}
+	r.squash(t, r.ref("app:1"), "--platform=linux/arm64", "--push", "--provenance=false", "-t", r.ref("one:1")).MustSucceed(t)
+	if images := r.bed.Images(t, r.ref("one:1")); len(images) != 1 || images[0].Platform != "linux/arm64" {
+		t.Errorf("%d images", len(images))
+	}
+	wantRefused(t, r.squash(t, r.ref("app:1"), "--platform=linux/s390x", "--push", "-t", r.ref("none:1")), "no image for linux/s390x")
+}
+
+// squashReport is the report of a squash, as programs read it.
+type squashReport struct {
+	Platforms []struct {
+		Platform, Found, Nothing string
+		Kept, Squashed           []struct {
+			DiffID string
+			Size   int64
+		}
+	}
+	Warnings []string
+}
+
+// stack pushes a base and an image of layers on it that nothing is known of.
+func (r squashRepo) stack(t *testing.T, layers int) {
+	t.Helper()
+	all := [][]bed.File{{bed.Text("base", r.name)}}
+	r.push(t, "base:1", nil, all...)
+	for i := range layers {
+		all = append(all, []bed.File{bed.Text(fmt.Sprint("own", i), fmt.Sprint(i)), bed.Text("same", fmt.Sprint(i))})
+	}
+	r.push(t, "app:1", nil, all...)
+}
+
+// TestSquashPlan holds a dry run to doing nothing, and to the layers and sizes.
+func TestSquashPlan(t *testing.T) {
+	t.Parallel()
+	r := newSquashRepo(t, "plan")
+	r.stack(t, 3)
+	mark := r.bed.Registry.Mark(t)
+	result := r.squash(t, r.ref("app:1"), "--base", r.ref("base:1"), "--dry-run", "--format=json", "--push", "-t", r.ref("out:1")).MustSucceed(t)
+	var report squashReport
+	if err := json.Unmarshal([]byte(result.Stdout), &report); err != nil {
+		t.Fatalf("reading the plan: %v\n%s", err, result.Stdout)
+	}
+	if p := report.Platforms[0]; len(p.Kept) != 1 || len(p.Squashed) != 3 || p.Squashed[2].Size == 0 || p.Found != "--base" || len(report.Warnings) != 1 {
+		t.Errorf("the plan is %+v", report)
+	}
+	text := r.squash(t, r.ref("app:1"), "--base", r.ref("base:1"), "--dry-run").MustSucceed(t)
+	for _, want := range []string{"layers before: 4 (", "layers after: 2 (", "bytes at most"} {
+		if !strings.Contains(text.Stdout, want) {
+			t.Errorf("the plan does not say %q:\n%s", want, text.Stdout)
+		}
+	}
+	for _, request := range r.bed.Registry.Since(t, mark) {
+		if strings.HasPrefix(request.Repo, r.name) && request.Method != http.MethodGet && request.Method != http.MethodHead {
+			t.Errorf("the registry was written to: %+v", request)
+		}
+	}
+	dir := t.TempDir()
+	bed.WriteFiles(t, dir, bed.Text("Dockerfile", "FROM "+r.ref("app:1")+"\nRUN no such thing\nRUN nor this\n"))
+	build := r.bed.Docker(t, dir, nil, "relink", "squash", ".", "--dry-run").MustSucceed(t)
+	for _, want := range []string{"layers before: 6", "kept: 4 (", "layers after: 5"} {
+		if !strings.Contains(build.Stdout, want) {
+			t.Errorf("the plan of a build does not say %q:\n%s", want, build.Stdout)
+		}
+	}
+}
+
+// TestSquashNothing leaves images as they are that have one layer of their own or
+// none, and says so.
+func TestSquashNothing(t *testing.T) {
+	t.Parallel()
+	r := newSquashRepo(t, "nothing")
+	r.stack(t, 1)
+	for what, args := range map[string][]string{
+		"one own layer":  {r.ref("app:1"), "--base", r.ref("base:1")},
+		"no own layer":   {r.ref("app:1"), "--base", r.ref("app:1")},
+		"the last layer": {r.ref("app:1"), "--from-layer", "2"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			tag := slug(what) + ":1"
+			result := r.squash(t, append(args, "--push", "--provenance=false", "-t", r.ref(tag))...).MustSucceed(t)
+			if !strings.Contains(result.Stderr, "nothing to squash: ") {
+				t.Errorf("the report does not say so:\n%s", result.Stderr)
+			}
+			was, is := r.bed.Image(t, r.ref("app:1"), ""), r.bed.Image(t, r.ref(tag), "")
+			for _, diff := range bed.Compare(was, is) {
+				t.Error(diff)
+			}
+			if !slices.Equal(was.Layers(), is.Layers()) {
+				t.Errorf("layers %q, want %q", is.Layers(), was.Layers())
+			}
+		})
+	}
+	t.Run("an image of one layer", func(t *testing.T) {
+		result := r.squash(t, r.ref("base:1"), "--all", "--push", "-t", r.ref("all:1")).MustSucceed(t)
+		if !strings.Contains(result.Stderr, "nothing to squash: it is one layer already") {
+			t.Errorf("the report does not say so:\n%s", result.Stderr)
+		}
+	})
+	t.Run("a build", func(t *testing.T) {
+		result := r.build(t, "relink", "build:1", "FROM "+r.ref("base:1")+"\nCOPY file /\n", "--squash").MustSucceed(t)
+		if !strings.Contains(result.Stderr, "nothing to squash: the build adds one layer") {
+			t.Errorf("the report does not say so:\n%s", result.Stderr)
+		}
+	})
+}
+
+// TestSquashLeavesNothing has layers that take back what others did.
+func TestSquashLeavesNothing(t *testing.T) {
+	t.Parallel()
+	r := newSquashRepo(t, "leaves")
+	base := []bed.File{bed.Text("f", "1"), bed.Dir("d", 0o755), bed.Text("d/f", "2"), bed.Text("big", strings.Repeat("3", 1<<20))}
+	r.push(t, "base:1", nil, base)
+	r.push(t, "app:1", nil, base, []bed.File{bed.Text("f", "other"), bed.Text("new", "4"), bed.Dir("d", 0o755), bed.Text("d/.wh.f", "")},
+		[]bed.File{bed.Text("f", "1"), bed.Text(".wh.new", ""), bed.Dir("d", 0o755), bed.Text("d/f", "2"), bed.Text("stays", "5")})
+	r.squash(t, r.ref("app:1"), "--base", r.ref("base:1"), "--provenance=false", "--push", "-t", r.ref("out:1")).MustSucceed(t)
+	r.wantSquashed(t, "app:1", "out:1", 1)
+	if got := r.bed.Image(t, r.ref("out:1"), "").LayerPaths[1]; !slices.Equal(got, []string{"/stays"}) {
+		t.Errorf("the layer has %q, want /stays alone", got)
+	}
+	t.Run("at all", func(t *testing.T) {
+		r.push(t, "back:1", nil, base, []bed.File{bed.Text("new", "4")}, []bed.File{bed.Text(".wh.new", "")})
+		result := r.squash(t, r.ref("back:1"), "--base", r.ref("base:1"), "--provenance=false", "--push", "-t", r.ref("back:2")).MustSucceed(t)
+		was, is := r.bed.Image(t, r.ref("back:1"), ""), r.bed.Image(t, r.ref("back:2"), "")
+		wantSameTree(t, was, is)
+		if !slices.Equal(is.Layers(), was.Layers()[:1]) || !strings.Contains(result.Stderr, "leaves nothing behind") {
+			t.Errorf("layers %q, want the base's alone:\n%s", is.Layers(), result.Stderr)
+		}
+	})
+}
+
+// TestSquashRandom squashes stacks of random layers, and compares entry by entry.
+func TestSquashRandom(t *testing.T) {
+	t.Parallel()
+	r := newSquashRepo(t, "random")
+	for i := range 8 {
+		seed := uint64(i) + 100
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, seed))
+			base := unambiguous(randomLayers(rnd))
+			app := slices.Concat(base, unambiguous(randomLayers(rnd)), unambiguous(randomLayers(rnd)))
+			what := fmt.Sprint(":", seed)
+			r.push(t, "app"+what, nil, app...)
+			r.squash(t, r.ref("app"+what), "--from-layer", fmt.Sprint(len(base)+1), "--provenance=false", "--push", "-t", r.ref("out"+what)).MustSucceed(t)
+			r.wantSquashed(t, "app"+what, "out"+what, len(base))
+		})
+	}
+}
+
+// unambiguous are layers that delete nothing which they have, or have deleted with
+// all of its directory: BuildKit does not pull others, or cannot read what it
+// pulled.
+func unambiguous(layers [][]bed.File) [][]bed.File {
+	for i, files := range layers {
+		has := map[string]bool{}
+		for _, f := range files {
+			has[f.Path] = true
+		}
+		layers[i] = slices.DeleteFunc(files, func(f bed.File) bool {
+			dir, name := path.Split(f.Path)
+			gone, whiteout := strings.CutPrefix(name, ".wh.")
+			return whiteout && gone != ".wh..opq" && (has[dir+gone] || has[dir+".wh..wh..opq"])
+		})
+	}
+	return layers
+}
+
+// TestSquashTooManyLayers builds an image with more layers than engines run, which
+// is said, and squashes it.
+func TestSquashTooManyLayers(t *testing.T) {
+	t.Parallel()
+	r := newSquashRepo(t, "many")
+	dockerfile := "FROM scratch\n"
+	for i := range 130 {
+		dockerfile += fmt.Sprintf("COPY file /%d\n", i)
+	}
+	result := r.build(t, "relink", "app:1", dockerfile).MustSucceed(t)
+	const warning = "has 130 layers, and many engines run none with more than 127"
+	if !strings.Contains(result.Stderr, warning) {
+		t.Errorf("the report does not say %q:\n%s", warning, result.Stderr)
+	}
+	result = r.squash(t, r.ref("app:1"), "--from-layer", "100", "--provenance=false", "--push", "-t", r.ref("out:1")).MustSucceed(t)
+	r.wantSquashed(t, "app:1", "out:1", 99)
+	if strings.Contains(result.Stderr, "engines run none") {
+		t.Errorf("the report warns of too many layers:\n%s", result.Stderr)
+	}
+	result = r.squash(t, r.ref("app:1"), "--from-layer", "129", "--dry-run").MustSucceed(t)
+	if want := "has 129 layers"; !strings.Contains(result.Stdout, want) {
+		t.Errorf("the plan does not say %q:\n%s", want, result.Stdout)
+	}
+}
+
+// TestSquashFindsTheBase goes the ways to the base.
+func TestSquashFindsTheBase(t *testing.T) {
+	t.Parallel()
+	r := newSquashRepo(t, "finds")
+	r.build(t, "buildx", "base:1", "FROM "+r.bed.Base(t, "busybox")+"\nRUN echo base > /base.txt\n").MustSucceed(t)
+	app := "FROM " + r.ref("base:1") + "\nRUN printf '#!/bin/sh\\ncat /base.txt\\n' > /show && chmod 755 /show && echo 1 > /one\nRUN rm /one && mkdir /two\nENTRYPOINT [\"/show\"]\n"
+	r.build(t, "buildx", "attested:1", app, "--provenance=mode=max").MustSucceed(t)
+	r.build(t, "relink", "app:1", app).MustSucceed(t)
+	for _, tc := range []struct{ what, found string }{{"attested:1", "provenance"}, {"app:1", "annotations"}} {
+		result := r.squash(t, r.ref(tc.what), "--provenance=false", "--push", "-t", r.ref("out:1")).MustSucceed(t)
+		r.wantSquashed(t, tc.what, "out:1", 2)
+		if want := "(found by " + tc.found + ")"; !strings.Contains(result.Stderr, want) {
+			t.Errorf("the report does not say %q:\n%s", want, result.Stderr)
+		}
+	}
+	dir := t.TempDir()
+	bed.WriteFiles(t, dir, bed.Text("Dockerfile", "FROM "+r.ref("out:1")+"\nRUN [\"/show\"]\n"))
+	if result := r.bed.Docker(t, dir, nil, "buildx", "build", "--no-cache", ".").MustSucceed(t); !strings.Contains(result.Stderr, " base\n") {
+		t.Errorf("the program in the squashed image does not run:\n%s", result.Stderr)
+	}
+	t.Run("candidate", func(t *testing.T) {
+		r.stack(t, 2)
+		result := r.squash(t, r.ref("app:1"), "--candidate", r.ref("attested:1"), "--candidate", r.ref("base:1"), "--dry-run").MustSucceed(t)
+		if !strings.Contains(result.Stdout, "(found by --candidate)") {
+			t.Errorf("the plan is\n%s", result.Stdout)
+		}
+	})
+}
+
+// TestSquashBadInput wants a clear error for each, and nothing pushed.
+func TestSquashBadInput(t *testing.T) {
+	t.Parallel()
+	r := newSquashRepo(t, "bad")
+	r.stack(t, 2)
+	r.push(t, "other:1", nil, []bed.File{bed.Text("other", "")})
+	app, out := r.ref("app:1"), r.ref("out:1")
+	dir := t.TempDir()
+	bed.WriteFiles(t, dir, bed.Text("Dockerfile", "FROM "+r.ref("base:1")+" AS base\nCOPY Dockerfile /a\nFROM scratch AS other\nCOPY Dockerfile /\nFROM base\nCOPY Dockerfile /b\nCOPY Dockerfile /c\nCOPY none /d\n"))
+	for _, test := range []struct {
+		name string
+		args []string
+		says []string
+	}{
+		{"no image", []string{"--push", "-t", out}, []string{"requires 1 argument"}},
+		{"image that is not there", []string{r.ref("nothing:1"), "--push", "-t", out}, []string{"reading the image", "nothing:1: not found", "docker login"}},
+		{"not a reference", []string{"UPPER", "--push", "-t", out}, []string{`reading the reference "UPPER"`}},
+		{"no base known", []string{app, "--push", "-t", out}, []string{"the base of " + app + " is not known", "--base", "--from-layer N", "--all"}},
+		{"a base that it is not", []string{app, "--base", r.ref("other:1"), "--push", "-t", out}, []string{"they part at layer 1", "--base"}},
+		{"a base that is not there", []string{app, "--base", r.ref("nothing:1"), "--push", "-t", out}, []string{"reading the base", "not found", "--from-layer"}},
+		{"a layer too high", []string{app, "--from-layer", "4", "--push", "-t", out}, []string{"the layers from 4 on", "has only 3"}},
+		{"a layer too low", []string{app, "--from-layer", "0", "--push", "-t", out}, []string{"invalid layer 0", "The lowest layer is 1"}},
+		{"two ways", []string{app, "--all", "--from-layer", "2"}, []string{"--all and --from-layer can not be used together"}},
+		{"all and a base", []string{app, "--all", "--base", r.ref("base:1")}, []string{"--all keeps no base"}},
+		{"a stage of an image", []string{app, "--stage", "x"}, []string{"--stage is for a build context"}},
+		{"a Dockerfile of an image", []string{app, "-f", "x"}, []string{"--file is for a build context"}},
+		{"a base of a build", []string{dir, "--base", r.ref("base:1")}, []string{"--base is for an image"}},
+		{"a stage that is not there", []string{dir, "--stage", "none", "--push", "-t", out}, []string{"none"}},
+		{"a stage beside the target", []string{dir, "--stage", "other", "--push", "-t", out}, []string{`does not stand on the stage "other"`, "base or all"}},
+		{"a build that fails", []string{dir, "--push", "-t", out}, []string{">>> COPY none /d"}},
+		{"format", []string{app, "--dry-run", "--format", "yaml"}, []string{"invalid format", "text or json"}},
+		{"the image's own tag and no push", []string{app, "--all", "-t", app}, []string{"is the image itself", "--push"}},
+		{"push without a tag", []string{app, "--all", "--push"}, []string{"no tag to push", "-t"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			wantRefused(t, r.squash(t, test.args...), test.says...)
+			if r.bed.Exists(t, out) {
+				t.Error("an image was pushed")
+			}
+		})
+	}
+}
