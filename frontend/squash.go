@@ -199,7 +199,9 @@ func (s *squashing) compose(ctx context.Context, plans []*squashedImage) error {
 			}
 			base := llb.Scratch()
 			if b.kept > 0 {
-				if caps := s.c.BuildOpts().LLBCaps; caps.Supports(pb.CapSourceImageLayerLimit) != nil {
+				// Docker Engine with a graph driver says that it can limit layers, and
+				// does not.
+				if caps := s.c.BuildOpts().LLBCaps; caps.Supports(pb.CapSourceImageLayerLimit) != nil || caps.Supports(pb.CapDiffOp) != nil {
 					return s.fromBase(ctx, b, whole)
 				}
 				base = b.image.state(b.kept, fmt.Sprintf("[image] the first %d layers", b.kept))
@@ -214,7 +216,7 @@ func (s *squashing) compose(ctx context.Context, plans []*squashedImage) error {
 // there the base has to be there, as an image of its own.
 func (s *squashing) fromBase(ctx context.Context, b *squashedImage, whole llb.State) error {
 	if b.old == nil {
-		return errdefs.Unsupportedf("Name the base with --base, use --all, or use a builder with BuildKit v0.10 or later.",
+		return errdefs.Unsupportedf("Name the base with --base, use --all, or use a builder with BuildKit v0.10 or later, or Docker Engine with the containerd image store.",
 			"the builder cannot take the first %d layers of an image", b.kept)
 	}
 	return b.squashOn(ctx, s.c, b.old.state(layers.Whole, "[base] "+b.old.origin.String()), whole)

@@ -91,6 +91,15 @@ func TestFrontendImage(t *testing.T) {
 			}
 		}
 	})
+	t.Run("squash", func(t *testing.T) {
+		const dockerfile = "FROM @base@\nRUN echo 1 > /one\nRUN rm /one && echo 2 > /two\n"
+		want := b.stock(t, "unsquashed", dockerfile)
+		got := b.stock(t, "squashed", syntax+dockerfile, "--build-arg", "RELINK_SQUASH=base")
+		sameTree(t, got, want.Tree)
+		if was, is := want.Layers(), got.Layers(); len(is) != 2 || is[0] != was[0] {
+			t.Errorf("layers %q, want the first of %q and one more", is, was)
+		}
+	})
 	t.Run("bake", func(t *testing.T) { bakeWithFrontend(t, b, image) })
 	t.Run("no registry", func(t *testing.T) {
 		layout := filepath.Join(t.TempDir(), "layout")
