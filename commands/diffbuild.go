@@ -240,7 +240,7 @@ func (d *diffRun) inParts(wanted string, f func(*diffParts) error) error {
 		return fmt.Errorf("making a directory for the layers: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	parts := &diffParts{layout: filepath.Join(dir, "layout"), tar: filepath.Join(dir, "trees.tar")}
+	parts := &diffParts{layout: filepath.Join(dir, "layout"), tar: filepath.Join(dir, "trees.tar"), known: d.knownLayers()}
 	report, err := d.requestParts(wanted, "type=oci,tar=false,dest="+parts.layout)
 	if errors.Is(err, errNoLayout) {
 		report, err = d.requestParts(wanted, "type=tar,dest="+parts.tar)

@@ -8,11 +8,14 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/opencontainers/go-digest"
+	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/docker-relink/relink/frontend"
 	"github.com/docker-relink/relink/internal/changes"
 	"github.com/docker-relink/relink/internal/errdefs"
+	"github.com/docker-relink/relink/internal/memory"
 )
 
 // diffParts is what the builder gave out to make the list from: an OCI layout of
@@ -20,6 +23,8 @@ import (
 type diffParts struct {
 	report      frontend.DiffReport
 	layout, tar string
+	// known are the layers whose paths are remembered.
+	known memory.Layers
 }
 
 // platformChanges are the changes of one platform.
@@ -54,6 +59,13 @@ func (p *diffParts) changes(progress func(done, all int)) ([]platformChanges, er
 		stacks := map[string][]changes.Layer{}
 		for _, part := range platform.Parts {
 			stacks[part.Role] = parts[part.ID]
+			for _, diffID := range part.Listed {
+				layer, err := p.known.Load(diffID)
+				if err != nil {
+					return nil, err
+				}
+				stacks[part.Role] = append(stacks[part.Role], layer)
+			}
 		}
 		below := changes.NewTree(stacks[frontend.SharedPart]...)
 		if _, has := stacks[frontend.SharedPart]; platform.Shared && !has && !p.report.Trees {
@@ -99,28 +111,43 @@ func (p *diffParts) layers(progress func(done, all int)) (map[string][]changes.L
 			return nil, err
 		}
 		for _, layer := range stacks[id] {
-			digest, err := layer.Digest()
+			hash, err := layer.Digest()
 			if err != nil {
 				return nil, err
 			}
-			distinct[digest] = layer
+			distinct[hash] = layer
 		}
 	}
 	read, err := readLayers(distinct, progress)
 	if err != nil {
 		return nil, err
 	}
+	p.keep(distinct, read)
 	out := map[string][]changes.Layer{}
 	for id, stack := range stacks {
 		for _, layer := range stack {
-			digest, err := layer.Digest()
+			hash, err := layer.Digest()
 			if err != nil {
 				return nil, err
 			}
-			out[id] = append(out[id], read[digest])
+			out[id] = append(out[id], read[hash])
 		}
 	}
 	return out, nil
+}
+
+// keep remembers the layers that were read. One that cannot be kept is read again
+// another time.
+func (p *diffParts) keep(layers map[v1.Hash]v1.Layer, read map[v1.Hash]changes.Layer) {
+	for hash, layer := range layers {
+		diffID, err := layer.DiffID()
+		if err == nil {
+			err = p.known.Keep(digest.Digest(diffID.String()), read[hash])
+		}
+		if err != nil {
+			logrus.Debugf("keeping the paths of layer %s: %v", hash, err)
+		}
+	}
 }
 
 func readLayers(distinct map[v1.Hash]v1.Layer, progress func(done, all int)) (map[v1.Hash]changes.Layer, error) {
@@ -128,20 +155,20 @@ func readLayers(distinct map[v1.Hash]v1.Layer, progress func(done, all int)) (ma
 	var mu sync.Mutex
 	var eg errgroup.Group
 	eg.SetLimit(layersAtOnce)
-	for digest, layer := range distinct {
+	for hash, layer := range distinct {
 		eg.Go(func() error {
 			r, err := layer.Uncompressed()
 			if err != nil {
-				return fmt.Errorf("layer %s: %w", digest, err)
+				return fmt.Errorf("layer %s: %w", hash, err)
 			}
 			defer r.Close()
 			entries, err := changes.ReadLayer(r)
 			if err != nil {
-				return fmt.Errorf("layer %s: %w", digest, err)
+				return fmt.Errorf("layer %s: %w", hash, err)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			read[digest] = entries
+			read[hash] = entries
 			progress(len(read), len(distinct))
 			return nil
 		})
@@ -154,7 +181,9 @@ func (p *diffParts) images() (map[string]v1.Image, error) {
 	var ids []string
 	for _, platform := range p.report.Platforms {
 		for _, part := range platform.Parts {
-			ids = append(ids, part.ID)
+			if part.ID != "" {
+				ids = append(ids, part.ID)
+			}
 		}
 	}
 	if len(ids) == 0 {

@@ -17,6 +17,7 @@ import (
 	"github.com/docker/buildx/util/dockerutil/dockerconfig"
 	"github.com/docker/buildx/util/imagetools"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
 
 	"github.com/docker-relink/relink/frontend"
@@ -202,6 +203,7 @@ func (d *diffRun) useDiff(report *diffReport) (end func()) {
 				Memory:   &memory.Memory{Store: store, Manifests: manifests, Images: r.Caches},
 				Present:  r.Present,
 				Lazy:     r.Lazy,
+				Listed:   d.listed,
 				Reserved: func(key string) bool { return slices.Contains(r.Annotations, key) },
 			}
 			return report.watch(f.Build)
@@ -212,4 +214,15 @@ func (d *diffRun) useDiff(report *diffReport) (end func()) {
 		Leftovers: frontend.Leftovers,
 	}
 	return host.Install()
+}
+
+// knownLayers remembers the paths in layers.
+func (d *diffRun) knownLayers() memory.Layers {
+	return memory.Layers{Dir: filepath.Join(confutil.NewConfig(d.dockerCli).Dir(), "relink", "layers")}
+}
+
+// listed says whether a layer can be left out: not where the content of a file in
+// it may be wanted.
+func (d *diffRun) listed(diffID digest.Digest) bool {
+	return d.content == "" && d.knownLayers().Has(diffID)
 }

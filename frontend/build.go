@@ -12,6 +12,7 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -39,6 +40,9 @@ type Frontend struct {
 	ReservedIndex func(key string) bool
 	// Images tells what registries know of images; nil knows nothing.
 	Images Images
+	// Listed says of a layer, by its DiffID, that the paths in it are known, so that
+	// a list of changes can be made without it; nil knows none.
+	Listed func(diffID digest.Digest) bool
 }
 
 // Build answers one build request: a result for every platform that was asked

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
 )
 
 // parts answers with what a list of changes is made from, as an image each: the
@@ -99,6 +100,10 @@ func (l *partList) own(ctx context.Context, i int, b *diffed) (parts []DiffPart,
 		if empty {
 			continue
 		}
+		if known := l.d.listed(b.shared.layersAbove(side.on)); known != nil {
+			parts = append(parts, DiffPart{Role: side.role, Listed: known})
+			continue
+		}
 		part, err := l.add(ctx, i, side.role, st)
 		if err != nil {
 			return nil, err
@@ -108,12 +113,28 @@ func (l *partList) own(ctx context.Context, i int, b *diffed) (parts []DiffPart,
 	if b.shared == nil || len(parts) == 0 {
 		return parts, nil
 	}
+	if known := l.d.listed(b.shared.below()); known != nil {
+		return append(parts, DiffPart{Role: SharedPart, Listed: known}), nil
+	}
 	st, has, err := l.d.sharedState(ctx, b)
 	if err != nil || !has {
 		return parts, err
 	}
 	part, err := l.add(ctx, i, SharedPart, st)
 	return append(parts, part), err
+}
+
+// listed are the layers, when the paths in all of them are known.
+func (d *diffing) listed(diffIDs []digest.Digest) []digest.Digest {
+	if d.Listed == nil || len(diffIDs) == 0 {
+		return nil
+	}
+	for _, id := range diffIDs {
+		if !d.Listed(id) {
+			return nil
+		}
+	}
+	return diffIDs
 }
 
 // sharedState is what both sides stand on, by way of an image of which the builder

@@ -47,8 +47,11 @@ type DiffSide struct {
 
 // DiffPart is a part of the result.
 type DiffPart struct {
-	ID   string `json:"id"`
+	ID   string `json:"id,omitempty"`
 	Role string `json:"role"` // one of the roles below
+	// Listed are the layers of a part that the result does not have, because the
+	// paths in them are known.
+	Listed []digest.Digest `json:"listed,omitempty"`
 }
 
 // The roles of parts.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/opencontainers/go-digest"
 
 	"github.com/docker-relink/relink/internal/definition"
 	"github.com/docker-relink/relink/internal/layers"
@@ -89,4 +90,27 @@ func (s *shared) above(side *sideOn) (own llb.State, empty bool, err error) {
 	default:
 		return llb.Diff(s.state, st, llb.WithCustomName(layers.Subtracted+"what "+side.name+" adds")), false, nil
 	}
+}
+
+// layersAbove are the layers of a side's own part, none when the side is no image
+// as it came.
+func (s *shared) layersAbove(side *sideOn) []digest.Digest {
+	switch {
+	case side.image == nil:
+		return nil
+	case s == nil:
+		return side.diffIDs()
+	case s.layers < 0:
+		return nil
+	default:
+		return side.diffIDs()[s.layers:]
+	}
+}
+
+// below are the layers of what is shared, none when that is no part of an image.
+func (s *shared) below() []digest.Digest {
+	if s.layers < 0 || len(s.images) == 0 {
+		return nil
+	}
+	return s.images[0].config.RootFS.DiffIDs[:s.layers]
 }

@@ -3,12 +3,14 @@ package tests
 import (
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -170,6 +172,10 @@ func newDiffImages(t *testing.T, name string) *diffImages {
 			bed.Text("owner", "o").OwnedBy(1, 2), bed.Link("link", "app"), bed.Dir("type", 0o700), bed.Text("dir", "file now"),
 		},
 	}
+	// Tests count what is pulled at the same time, so no two have the same layers.
+	for _, files := range [][]bed.File{d.oneAdds, d.twoAdd} {
+		files[0].ModTime = time.Unix(int64(crc32.ChecksumIEEE([]byte(name))), 0)
+	}
 	for ref, layers := range map[string][][]bed.File{
 		d.base: {d.baseFiles}, d.one: {d.baseFiles, d.oneAdds}, d.two: {d.baseFiles, d.twoAdd},
 	} {
@@ -224,6 +230,28 @@ func TestDiffPullsOwnLayersOnly(t *testing.T) {
 	}
 	if strings.Contains(r.Stderr, "--exact") {
 		t.Errorf("the list is said not to be certain:\n%s", r.Stderr)
+	}
+}
+
+// The paths in layers that were read once are remembered: the same images once more,
+// or others with these layers, are compared exactly and nothing is pulled.
+func TestDiffRemembersLayers(t *testing.T) {
+	t.Parallel()
+	d := newDiffImages(t, "remembered")
+	_, _ = diffed(t, d.bed, "", "--exact", d.one+".."+d.two)
+	builder := d.bed.NewBuilder(t)
+	mark := d.bed.Registry.Mark(t)
+	list, _ := diffed(t, d.bed, "", "--builder", builder.Name, d.one+".."+d.two)
+	wantPlain(t, list, d.bed.Image(t, d.one, ""), d.bed.Image(t, d.two, ""))
+	list, _ = diffed(t, d.bed, "", "--builder", builder.Name, d.base+".."+d.two)
+	wantPlain(t, list, d.bed.Image(t, d.base, ""), d.bed.Image(t, d.two, ""))
+	if n := len(d.bed.Registry.Since(t, mark).BlobDownloads().Of(append(d.shared, d.own...)...)); n != 0 {
+		t.Errorf("%d layers were pulled", n)
+	}
+	// A file's content is not remembered.
+	r := d.bed.Docker(t, "", nil, "relink", "diff-build", "--builder", builder.Name, "--content", "app/both", d.one+".."+d.two).MustSucceed(t)
+	if !strings.Contains(r.Stdout, "-1\n+2\n") {
+		t.Errorf("the content is\n%s", r.Stdout)
 	}
 }
 

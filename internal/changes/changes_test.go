@@ -17,6 +17,14 @@ func layerOf(t *testing.T, lines ...string) Layer {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// As it is remembered, it is the same.
+	var text bytes.Buffer
+	if err := layer.Encode(&text); err != nil {
+		t.Fatal(err)
+	}
+	if layer, err = DecodeLayer(&text); err != nil {
+		t.Fatal(err)
+	}
 	return layer
 }
 

@@ -9,6 +9,7 @@ package changes
 import (
 	"archive/tar"
 	"crypto/sha256"
+	"encoding/gob"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -48,13 +49,31 @@ type Entry struct {
 // Layer is what a layer does to the file systems below it, in the layer's order.
 type Layer []layerEntry
 
+// layerEntry has fields that gob can write.
 type layerEntry struct {
-	path string
-	// entry is nil for a hard link, a whiteout and an opaque directory.
-	entry    *Entry
-	hardlink string // the path that has the file, too
-	whiteout bool   // what is at the path below is gone
-	opaque   bool   // what is in the directory below is gone
+	Path string
+	// Entry is nil for a hard link, a whiteout and an opaque directory.
+	Entry    *Entry
+	Hardlink string // the path that has the file, too
+	Whiteout bool   // what is at the path below is gone
+	Opaque   bool   // what is in the directory below is gone
+}
+
+// Encode writes a layer's entries, for DecodeLayer.
+func (l Layer) Encode(w io.Writer) error {
+	if err := gob.NewEncoder(w).Encode(l); err != nil {
+		return fmt.Errorf("writing a list of a layer's paths: %w", err)
+	}
+	return nil
+}
+
+// DecodeLayer reads what Encode wrote.
+func DecodeLayer(r io.Reader) (Layer, error) {
+	var l Layer
+	if err := gob.NewDecoder(r).Decode(&l); err != nil {
+		return nil, fmt.Errorf("reading a list of a layer's paths: %w", err)
+	}
+	return l, nil
 }
 
 const (
@@ -87,10 +106,10 @@ func ReadTrees(r io.Reader) (map[string]Layer, error) {
 		if tree == "" {
 			return nil
 		}
-		e := layerEntry{path: path.Clean("/" + below)}
+		e := layerEntry{Path: path.Clean("/" + below)}
 		if header.Typeflag == tar.TypeLink {
 			_, target, _ := strings.Cut(strings.TrimPrefix(path.Clean("/"+header.Linkname), "/"), "/")
-			e.hardlink = path.Clean("/" + target)
+			e.Hardlink = path.Clean("/" + target)
 		} else if err := e.fill(header, content); err != nil {
 			return err
 		}
@@ -121,13 +140,13 @@ func readEntry(name string, header *tar.Header, content io.Reader) (layerEntry, 
 	dir = path.Clean(dir)
 	switch {
 	case base == opaqueWhiteout:
-		return layerEntry{path: dir, opaque: true}, nil
+		return layerEntry{Path: dir, Opaque: true}, nil
 	case strings.HasPrefix(base, whiteoutPrefix):
-		return layerEntry{path: path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix)), whiteout: true}, nil
+		return layerEntry{Path: path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix)), Whiteout: true}, nil
 	case header.Typeflag == tar.TypeLink:
-		return layerEntry{path: name, hardlink: path.Clean("/" + header.Linkname)}, nil
+		return layerEntry{Path: name, Hardlink: path.Clean("/" + header.Linkname)}, nil
 	}
-	e := layerEntry{path: name}
+	e := layerEntry{Path: name}
 	return e, e.fill(header, content)
 }
 
@@ -163,7 +182,7 @@ func (l *layerEntry) fill(header *tar.Header, content io.Reader) error {
 	default:
 		return fmt.Errorf("its type %q is not known", header.Typeflag)
 	}
-	l.entry = e
+	l.Entry = e
 	return nil
 }
 

@@ -58,21 +58,21 @@ func (n *node) clone() *node {
 func (t *Tree) apply(layer Layer) {
 	for _, e := range layer {
 		switch {
-		case e.whiteout:
-			n := t.make(e.path, false)
+		case e.Whiteout:
+			n := t.make(e.Path, false)
 			*n = node{cut: true}
-		case e.opaque:
-			n := t.make(e.path, false)
+		case e.Opaque:
+			n := t.make(e.Path, false)
 			n.children, n.opaque = nil, true
 		}
 	}
 	for _, e := range layer {
-		entry := e.entry
-		if e.hardlink != "" {
-			entry = t.find(e.hardlink)
+		entry := e.Entry
+		if e.Hardlink != "" {
+			entry = t.find(e.Hardlink)
 		}
 		if entry != nil {
-			t.make(e.path, true).put(entry)
+			t.make(e.Path, true).put(entry)
 		}
 	}
 }
