@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -195,6 +196,7 @@ func TestRebase(t *testing.T) {
 		r.checkRebased(t, tag, onto)
 	}
 	r.runs(t, "out:1", "base 2")
+	r.runsUnpacked(t, "out:also", "base 2\n")
 }
 
 func (r rebaseRepo) checkRebased(t *testing.T, tag string, onto bed.Image) {
@@ -238,6 +240,24 @@ func (r rebaseRepo) runs(t *testing.T, what, says string) {
 	result := r.bed.Docker(t, dir, nil, "buildx", "build", "--progress=plain", "--no-cache", ".").MustSucceed(t)
 	if !strings.Contains(result.Stderr, says+"\n") {
 		t.Errorf("the program does not say %q:\n%s", says, result.Stderr)
+	}
+}
+
+// runsUnpacked does so with no engine, after the image was unpacked, and has crane
+// look at the image.
+func (r rebaseRepo) runsUnpacked(t *testing.T, what, says string) {
+	t.Helper()
+	crane := filepath.Join(bed.Root(), ".cache", "bin", "crane")
+	if out, err := exec.Command(crane, "validate", "--remote", r.ref(what)).CombinedOutput(); err != nil {
+		t.Errorf("crane validate: %v\n%s", err, out)
+	}
+	dir := t.TempDir()
+	unpack := exec.Command("sh", "-c", `"$0" export "$1" - | tar -xC "$2"`, crane, r.ref(what), dir)
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("unpacking %s: %v\n%s", what, err, out)
+	}
+	if out, err := exec.Command("chroot", dir, "/app/bin/show").CombinedOutput(); err != nil || string(out) != says {
+		t.Errorf("the program says %q, %v; want %q", out, err, says)
 	}
 }
 
@@ -956,7 +976,8 @@ func TestRebaseRandomLayers(t *testing.T) {
 				}
 				b.Push(t, r.ref(what), image)
 			}
-			r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), "--push", "--provenance=false", "-t", r.ref("out:1")).MustSucceed(t)
+			road := []string{"--builder=bed", "--progress=plain"}[i%2]
+			r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), road, "--push", "--provenance=false", "-t", r.ref("out:1")).MustSucceed(t)
 			got, want := b.Image(t, r.ref("out:1"), ""), b.Image(t, r.ref("rebuilt:1"), "")
 			if !slices.Equal(got.Layers(), want.Layers()) {
 				t.Errorf("layers %q, want %q", got.Layers(), want.Layers())

@@ -67,7 +67,7 @@ func Start(ctx context.Context) (_ *Bed, err error) {
 	if b.Registry, err = startRegistry(ctx, programs.registry, filepath.Join(dir, "registry")); err != nil {
 		return nil, err
 	}
-	if b.Builder, err = b.startBuilder(ctx, "bed"); err != nil {
+	if b.Builder, err = b.startBuilder(ctx, "bed", ""); err != nil {
 		return nil, err
 	}
 	return b, nil

@@ -47,11 +47,17 @@ insecure-entitlements = ["network.host"]
 // second machine.
 func (b *Bed) NewBuilder(t testing.TB) *Builder {
 	t.Helper()
+	return b.NewBuilderWith(t, "")
+}
+
+// NewBuilderWith does so with more in its configuration (buildkitd.toml).
+func (b *Bed) NewBuilderWith(t testing.TB, more string) *Builder {
+	t.Helper()
 	b.mu.Lock()
 	b.builders++
 	name := fmt.Sprintf("bed%d", b.builders)
 	b.mu.Unlock()
-	builder, err := b.startBuilder(context.Background(), name)
+	builder, err := b.startBuilder(context.Background(), name, more)
 	if err != nil {
 		t.Fatalf("starting a builder: %v", err)
 	}
@@ -69,14 +75,14 @@ func (b *Bed) Prune(t testing.TB) {
 	b.Docker(t, "", nil, "buildx", "prune", "--all", "--force").MustSucceed(t)
 }
 
-func (b *Bed) startBuilder(ctx context.Context, name string) (_ *Builder, err error) {
+func (b *Bed) startBuilder(ctx context.Context, name, more string) (_ *Builder, err error) {
 	builder := &Builder{Name: name, dir: filepath.Join(b.dir, name)}
 	builder.Address = "unix://" + filepath.Join(builder.dir, "buildkitd.sock")
 	if err := os.MkdirAll(builder.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the builder's directory: %w", err)
 	}
 	config := filepath.Join(builder.dir, "buildkitd.toml")
-	if err := os.WriteFile(config, fmt.Appendf(nil, buildkitdConfig, builder.dir, b.Registry.Host), 0o600); err != nil {
+	if err := os.WriteFile(config, fmt.Appendf(nil, buildkitdConfig+"%[3]s", builder.dir, b.Registry.Host, more), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the builder's configuration: %w", err)
 	}
 	builder.daemon, err = startProcess("buildkitd", filepath.Join(builder.dir, "log"), nil, b.tools.buildkitd,

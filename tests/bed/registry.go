@@ -39,7 +39,7 @@ http:
   addr: 127.0.0.1:0
 `
 
-var listening = regexp.MustCompile(`listening on (127\.0\.0\.1:[0-9]+)`)
+var listening = regexp.MustCompile(`listening on ([0-9.]+:[0-9]+)`)
 
 func startRegistry(_ context.Context, program, dir string) (*Registry, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
