@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docker/buildx/util/dockerutil/dockerconfig"
-	"github.com/docker/buildx/util/imagetools"
 	"github.com/docker/cli/cli/command"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	dockerclient "github.com/moby/moby/client"
@@ -161,7 +159,7 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 // useFrontend makes every builder that is loaded from now on run our frontend
 // in the client, and returns the function that ends it.
 func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure) (end func()) {
-	auth := imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)}
+	auth := registryOptions(dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
 	store := memory.Store{Dir: filepath.Join(buildxDir(dockerCli), "relink", "facts")}
 	report.Size, report.Describe = manifests.Size, known.Describe

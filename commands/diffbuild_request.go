@@ -14,8 +14,6 @@ import (
 
 	"github.com/docker/buildx/driver"
 	"github.com/docker/buildx/util/confutil"
-	"github.com/docker/buildx/util/dockerutil/dockerconfig"
-	"github.com/docker/buildx/util/imagetools"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
@@ -191,7 +189,7 @@ func printNotes(w io.Writer, report frontend.DiffReport) {
 // useDiff makes every builder that is loaded from now on answer a difference in
 // the client, and returns the function that ends it.
 func (d *diffRun) useDiff(report *diffReport) (end func()) {
-	auth := imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(d.dockerCli)}
+	auth := registryOptions(d.dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
 	store := memory.Store{Dir: filepath.Join(confutil.NewConfig(d.dockerCli).Dir(), "relink", "facts")}
 	host := &clientfrontend.Host{

@@ -12,6 +12,8 @@ import (
 
 	"github.com/docker/buildx/driver"
 	"github.com/docker/buildx/util/confutil"
+	"github.com/docker/buildx/util/dockerutil/dockerconfig"
+	"github.com/docker/buildx/util/imagetools"
 	"github.com/docker/cli/cli/command"
 	"github.com/moby/buildkit/client"
 	"github.com/spf13/cobra"
@@ -143,6 +145,15 @@ func unpacksNothing(cmd *cobra.Command) bool {
 
 // buildxDir is the folder in which buildx keeps the user's builders.
 func buildxDir(dockerCli command.Cli) string { return embedded.BuildxDir(dockerCli) }
+
+// registryOptions are the user's credentials and, for the embedded builder, what
+// its settings say about registries: the client reads there, too.
+func registryOptions(dockerCli command.Cli) imagetools.Opt {
+	if opt, err := embedded.Registries(dockerCli); err == nil {
+		return opt
+	}
+	return imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)}
+}
 
 // engineHint says what to do when the Engine cannot be used.
 func engineHint() string {

@@ -7,12 +7,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/gofrs/flock"
 
 	"github.com/docker-relink/relink/tests/bed"
 )
@@ -368,8 +371,9 @@ func TestEmbeddedKilled(t *testing.T) {
 	b := bed.Shared(t)
 	m := station{bed: b, ordinary: true, subIDs: true, programs: allPrograms}.make(t)
 	base := b.Base(t, "busybox")
+	mark := filepath.Base(m.dir)
 	for i := range 5 {
-		dir := embeddedContext(t, fmt.Sprintf("FROM %s\nRUN echo %d >/a && sleep 0.2\nCOPY page /\nRUN cat /page\n", base, i))
+		dir := embeddedContext(t, fmt.Sprintf("FROM %s\nRUN echo %d >/a && sleep 0.3 && true %s\nCOPY page /\nRUN cat /page\n", base, i, mark))
 		done := make(chan bed.Result, 1)
 		go func() {
 			done <- m.relink(t, dir, nil, "--builder", "embedded", "build", "--output", "type=cacheonly", ".")
@@ -384,7 +388,23 @@ func TestEmbeddedKilled(t *testing.T) {
 			}
 		}
 		<-done
+		wantNoStep(t, mark)
 		m.relink(t, dir, nil, "--builder", "embedded", "build", "--output", "type=cacheonly", ".").MustSucceed(t)
+	}
+}
+
+// wantNoStep wants no build step to run that has the mark on its command line.
+func wantNoStep(t *testing.T, mark string) {
+	t.Helper()
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range commands {
+		// A process may end while this looks at it.
+		if command, err := os.ReadFile(file); err == nil && strings.Contains(string(command), "true "+mark) {
+			t.Errorf("a step runs on: %q (%s)", command, file)
+		}
 	}
 }
 
@@ -414,19 +434,103 @@ func TestEmbeddedShared(t *testing.T) {
 	}
 }
 
-// TestEmbeddedSettings replaces a daemon whose settings have changed, and takes
-// the state from nobody.
-func TestEmbeddedSettings(t *testing.T) {
+// TestEmbeddedReplaced has commands meet a daemon that is not theirs: with other
+// settings, or of another version.
+func TestEmbeddedReplaced(t *testing.T) {
+	t.Parallel()
+	m := station{bed: bed.Shared(t), programs: allPrograms}.make(t)
+	for _, other := range []func(){
+		func() {},
+		func() {
+			bed.WriteFiles(t, filepath.Join(m.dir, "docker", "buildx"), bed.Text("buildkitd.default.toml", "[registry.\"example.com\"]\n  http = true\n"))
+		},
+		func() {
+			record := filepath.Join(m.place(), "daemon.json")
+			data, err := os.ReadFile(record)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old := regexp.MustCompile(`"version":"[^"]*"`).ReplaceAllString(string(data), `"version":"0.0.1"`)
+			if err := os.WriteFile(record, []byte(old), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		before := m.daemons(t)
+		other()
+		m.together(t, 3, nil)
+		after := m.daemons(t)
+		if len(after) != 1 || len(before) > 0 && after[0] == before[0] {
+			t.Errorf("processes %d, then %d: want another one", before, after)
+		}
+		m.together(t, 1, nil)
+		if again := m.daemons(t); fmt.Sprint(again) != fmt.Sprint(after) {
+			t.Errorf("processes %d, then %d: want the same", after, again)
+		}
+	}
+}
+
+// TestEmbeddedStateInUse has something else use the folder: it is left alone.
+func TestEmbeddedStateInUse(t *testing.T) {
 	t.Parallel()
 	m := station{bed: bed.Shared(t), programs: allPrograms}.make(t)
 	m.together(t, 1, nil)
-	before := m.daemons(t)
-	bed.WriteFiles(t, filepath.Join(m.dir, "docker", "buildx"), bed.Text("buildkitd.default.toml", "[registry.\"example.com\"]\n  http = true\n"))
-	m.together(t, 2, nil)
-	if after := m.daemons(t); len(after) != 1 || after[0] == before[0] {
-		t.Errorf("processes %d, then %d: want another one", before, after)
-	}
-	// Nobody can be asked to leave: the folder is used by something else.
 	m.relink(t, "/", nil, "builder", "stop").MustSucceed(t)
+	if pids := m.daemons(t); len(pids) > 0 {
+		t.Errorf("processes %d are left", pids)
+	}
+	lock := flock.New(filepath.Join(m.place(), "alive.lock"))
+	if locked, err := lock.TryLock(); err != nil || !locked {
+		t.Fatalf("locking the folder: %t, %v", locked, err)
+	}
+	result := m.relink(t, embeddedContext(t, "FROM scratch\nCOPY page /\n"), nil, "--builder", "embedded", "build", "--output", "type=cacheonly", ".")
+	if result.Code == 0 || !strings.Contains(result.Stderr, "is in use") {
+		t.Errorf("exit code %d:\n%s", result.Code, result.Stderr)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
 	m.together(t, 1, nil)
+}
+
+// TestEmbeddedInherits has the daemon keep nothing of whoever started it: a lock
+// that a script holds is free when the script ends.
+func TestEmbeddedInherits(t *testing.T) {
+	t.Parallel()
+	m := station{bed: bed.Shared(t), programs: allPrograms}.make(t)
+	lock, err := os.Create(filepath.Join(m.dir, "script.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	cmd := m.command(t, embeddedContext(t, "FROM scratch\nCOPY page /\n"), nil, "--builder", "embedded", "build", "--output", "type=cacheonly", ".")
+	cmd.ExtraFiles = []*os.File{lock}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	// The daemon runs, and the lock ends with our own file.
+	if pids := m.daemons(t); len(pids) != 1 {
+		t.Errorf("processes %d, want one", pids)
+	}
+	if err := lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := flock.New(lock.Name())
+	if locked, err := other.TryLock(); err != nil || !locked {
+		t.Errorf("the script's lock is held: %t, %v", !locked, err)
+	}
+}
+
+// TestEmbeddedUnderCI has the daemon leave at once.
+func TestEmbeddedUnderCI(t *testing.T) {
+	t.Parallel()
+	m := station{bed: bed.Shared(t), programs: allPrograms}.make(t)
+	m.together(t, 1, []string{"CI=true"})
+	for deadline := time.Now().Add(10 * time.Second); len(m.daemons(t)) > 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("processes %d have not left", m.daemons(t))
+		}
+	}
 }

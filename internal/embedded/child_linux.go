@@ -3,6 +3,7 @@
 package embedded
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,19 +23,8 @@ func Child() (code int, ok bool) {
 	if len(os.Args) != 3 || os.Args[0] != childName {
 		return 0, false
 	}
-	if job, enter := strings.CutPrefix(os.Args[1], jobEnter); enter {
-		fmt.Fprintln(os.Stderr, "ERROR:", enterNamespace(job))
-		return 1, true
-	}
-	var o order
 	reply := os.NewFile(replyFD, "reply")
-	unix.CloseOnExec(replyFD)
-	unix.CloseOnExec(goFD)
-	err := json.Unmarshal([]byte(os.Args[2]), &o)
-	if err == nil {
-		err = o.do(os.Args[1], reply)
-	}
-	if err != nil {
+	if err := runChild(os.Args[1], os.Args[2], reply); err != nil {
 		fmt.Fprintln(os.Stderr, "ERROR:", err)
 		sayFailure(reply, err)
 		return 1, true
@@ -42,19 +32,44 @@ func Child() (code int, ok bool) {
 	return 0, true
 }
 
-// enterNamespace waits for the IDs of the namespace and runs the program once
-// more: only so does the process get the capabilities of the namespace's root.
-func enterNamespace(job string) error {
-	if _, err := os.NewFile(goFD, "go").Read(make([]byte, 1)); err != nil {
-		return fmt.Errorf("waiting for the IDs of the namespace: %w", err)
+func runChild(job, data string, reply *os.File) error {
+	var o order
+	if err := json.Unmarshal([]byte(data), &o); err != nil {
+		return fmt.Errorf("reading what to do: %w", err)
 	}
-	err := syscall.Exec("/proc/self/exe", []string{childName, job, os.Args[2]}, os.Environ())
+	if job, enter := strings.CutPrefix(job, jobEnter); enter {
+		return o.enter(job)
+	}
+	unix.CloseOnExec(replyFD)
+	return o.do(job, reply)
+}
+
+// enter waits until the namespaces are ready, and runs the program once more:
+// only so does the process get the capabilities of a namespace's root.
+func (o order) enter(job string) error {
+	ready := os.NewFile(goFD, "go")
+	var pid int64
+	if err := binary.Read(ready, binary.LittleEndian, &pid); err != nil {
+		return fmt.Errorf("waiting for the namespaces: %w", err)
+	}
+	o.PID = int(pid)
+	data, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("telling what to do: %w", err)
+	}
+	if err := ready.Close(); err != nil {
+		return fmt.Errorf("waiting for the namespaces: %w", err)
+	}
+	err = syscall.Exec("/proc/self/exe", []string{childName, job, string(data)}, os.Environ())
 	return fmt.Errorf("running the program again: %w", err)
 }
 
 func (o order) do(job string, reply *os.File) error {
 	// The modes of files that build steps make must not depend on who came first.
 	syscall.Umask(0o022)
+	if err := ownMounts(); err != nil {
+		return err
+	}
 	if o.Mode == ModeUser {
 		if err := o.settle(); err != nil {
 			return err
@@ -78,6 +93,22 @@ func (o order) do(job string, reply *os.File) error {
 	return nil
 }
 
+// ownMounts keeps mounts in this namespace, and shows its processes in /proc.
+func ownMounts() error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return cannotMount(err)
+	}
+	// Where a container hides parts of /proc, the kernel gives no whole one.
+	// Only runc needs it, and says so.
+	_ = unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	return nil
+}
+
+func cannotMount(err error) error {
+	return errdefs.Unsupportedf("Run the container with --privileged, or name another builder with --builder.",
+		"the embedded builder cannot unpack layers: mounting is not allowed here: %w", err)
+}
+
 // settle makes the process root of its namespace throughout.
 func (o order) settle() error {
 	if err := syscall.Setgroups(nil); err != nil {
@@ -99,8 +130,7 @@ func tryMount(dir string) error {
 	}
 	defer os.Remove(point)
 	if err := unix.Mount(point, point, "", unix.MS_BIND, ""); err != nil {
-		return errdefs.Unsupportedf("Run the container with --privileged, or name another builder with --builder.",
-			"the embedded builder cannot unpack layers: mounting is not allowed here: %w", err)
+		return cannotMount(err)
 	}
 	return unix.Unmount(point, unix.MNT_DETACH)
 }

@@ -103,7 +103,7 @@ func Stop(ctx context.Context, p Place, force bool) error {
 	if force {
 		sign = syscall.SIGINT
 	}
-	signalled := 0
+	signalled, unknown := 0, time.Now()
 	for tick := time.NewTicker(10 * time.Millisecond); ; {
 		r, err := p.Running()
 		if err != nil || r == nil {
@@ -116,12 +116,25 @@ func Stop(ctx context.Context, p Place, force bool) error {
 			}
 			signalled = r.PID
 		}
+		if r.PID != 0 {
+			unknown = time.Now()
+		} else if time.Since(unknown) > leaving {
+			return inUse(p)
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("stopping the embedded builder (process %d): %w", r.PID, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}
+}
+
+// leaving is how long a daemon may take to start or to leave, when it has no
+// record of itself.
+const leaving = 10 * time.Second
+
+func inUse(p Place) error {
+	return errdefs.Unsupportedf("Set "+DirVar+" to another folder.", "the embedded builder's folder %s is in use by something else", p.Dir)
 }
 
 // private wants a folder to be the user's own, and to be closed to all others.

@@ -20,19 +20,18 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"github.com/docker-relink/relink/internal/embedded/engine"
-	"github.com/docker-relink/relink/internal/errdefs"
 )
 
-const (
-	// leaving is how long a daemon that starts waits for one that leaves.
-	leaving = 30 * time.Second
-	// settling is how long a daemon waits for whoever started it to come.
-	settling = 10 * time.Second
-)
+// settling is how long a daemon waits for whoever started it to come.
+const settling = 10 * time.Second
 
 // serve is the daemon.
 func (o order) serve(reply *os.File) error {
 	logrus.SetFormatter(&logrus.TextFormatter{FullTimestamp: true})
+	// The first process of a namespace gets only the signals that it asks for.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
 	alive, err := o.claim()
 	if err != nil {
 		return err
@@ -60,14 +59,14 @@ func (o order) serve(reply *os.File) error {
 	served := make(chan error, 1)
 	go func() { served <- e.Serve(counted) }()
 	if err := o.Place.write(Record{
-		PID: os.Getpid(), Version: o.Version, Config: o.Sum, Mode: o.Mode, Idle: o.Idle, Stay: o.Stay, Started: time.Now(),
+		PID: o.PID, Version: o.Version, Config: o.Sum, Mode: o.Mode, Idle: o.Idle, Stay: o.Stay, Started: time.Now(),
 	}); err != nil {
 		return errors.Join(err, e.Close())
 	}
-	logrus.Infof("process %d listens (%s)", os.Getpid(), o.Version)
+	logrus.Infof("process %d listens (%s)", o.PID, o.Version)
 	sayOK(reply)
-	o.stay(counted, stopping)
-	logrus.Infof("process %d leaves", os.Getpid())
+	o.stay(counted, signals, stopping)
+	logrus.Infof("process %d leaves", o.PID)
 	return errors.Join(e.Close(), <-served, o.forget())
 }
 
@@ -77,8 +76,7 @@ func (o order) claim() (*flock.Flock, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), leaving)
 	defer cancel()
 	if _, err := lock.TryLockContext(ctx, 5*time.Millisecond); err != nil {
-		return nil, errdefs.Unsupportedf("`docker relink builder status` tells by which process; `docker relink builder stop` ends it.",
-			"the embedded builder's folder %s is in use: %w", o.Place.Dir, err)
+		return nil, errors.Join(inUse(o.Place), err)
 	}
 	if err := o.forget(); err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -122,10 +120,7 @@ func (o order) listen() (net.Listener, error) {
 // stay returns when the daemon is to end: at once by SIGINT, when nobody uses it
 // any more by SIGTERM, or when it has been idle for long enough. From then on
 // nobody can connect.
-func (o order) stay(c *counter, stopping chan<- struct{}) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	defer signal.Stop(signals)
+func (o order) stay(c *counter, signals <-chan os.Signal, stopping chan<- struct{}) {
 	idle := time.NewTimer(max(o.Idle, settling))
 	defer idle.Stop()
 	leave := false
@@ -136,8 +131,10 @@ func (o order) stay(c *counter, stopping chan<- struct{}) {
 			if s == syscall.SIGINT || c.open() == 0 {
 				return
 			}
-			close(stopping)
-			leave, signals = true, nil
+			if !leave {
+				close(stopping)
+			}
+			leave = true
 		case n := <-c.changed:
 			if n > 0 {
 				idle.Stop()

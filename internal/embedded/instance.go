@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"reflect"
 
+	"github.com/docker/buildx/builder"
 	"github.com/docker/buildx/store"
+	"github.com/docker/buildx/store/storeutil"
 	"github.com/docker/buildx/util/confutil"
+	"github.com/docker/buildx/util/imagetools"
 	"github.com/docker/cli/cli/command"
 )
 
@@ -104,4 +107,22 @@ func setenv(values map[string]string) (restore func()) {
 			u()
 		}
 	}
+}
+
+// Registries is what the builder that is present knows of registries; nothing
+// but the user's credentials when none is.
+func Registries(dockerCli command.Cli) (imagetools.Opt, error) {
+	var group *store.NodeGroup
+	if os.Getenv(realVar) != "" {
+		b, err := builder.New(dockerCli, builder.WithName(Name), builder.WithSkippedValidation())
+		if err != nil {
+			return imagetools.Opt{}, fmt.Errorf("reading the builder's settings: %w", err)
+		}
+		group = b.NodeGroup
+	}
+	opt, err := storeutil.GetImageConfig(dockerCli, group)
+	if err != nil {
+		return imagetools.Opt{}, fmt.Errorf("reading the builder's settings: %w", err)
+	}
+	return opt, nil
 }

@@ -63,6 +63,9 @@ type order struct {
 	Idle    time.Duration
 	Stay    bool
 	Version string
+	// PID is the child's process ID as the user sees it; it is the first one of
+	// a namespace of its own.
+	PID int
 }
 
 func thisVersion() string { return version.Version + " " + version.Revision }

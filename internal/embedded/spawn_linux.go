@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,13 +29,13 @@ const (
 	jobServe  = "serve"  // be the daemon
 	jobProbe  = "probe"  // find out what can be done here
 	jobRemove = "remove" // remove the state
-	jobEnter  = "enter:" // wait for the IDs of the namespace, then do the job after the colon
+	jobEnter  = "enter:" // wait for the namespace to be ready, then do the job after the colon
 )
 
 // The files of a child besides the usual three.
 const (
 	replyFD = 3 // what comes of it: "ok", or the error
-	goFD    = 4 // a byte when the namespace has its IDs
+	goFD    = 4 // the child's process ID, when the namespace is ready
 )
 
 const replyOK = "ok"
@@ -74,9 +75,9 @@ func (o order) run(ctx context.Context, job string) error {
 		if err := mapIDs(ctx, cmd.Process.Pid); err != nil {
 			return errors.Join(err, cmd.Process.Kill())
 		}
-		if _, err := tellGo.Write([]byte{1}); err != nil {
-			return fmt.Errorf("starting the embedded builder: %w", err)
-		}
+	}
+	if err := errors.Join(binary.Write(tellGo, binary.LittleEndian, int64(cmd.Process.Pid)), tellGo.Close()); err != nil {
+		return fmt.Errorf("starting the embedded builder: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
 	defer stop()
@@ -84,24 +85,22 @@ func (o order) run(ctx context.Context, job string) error {
 }
 
 // command is the child: a session of its own, nothing of the terminal, no file
-// of ours, and namespaces so that its mounts are its own and end with it.
+// of ours, and namespaces so that its mounts and its processes are its own and
+// end with it, however it ends.
 func (o order) command(job string, log, replyEnd, goEnd *os.File) (*exec.Cmd, error) {
 	data, err := json.Marshal(o)
 	if err != nil {
 		return nil, fmt.Errorf("telling the embedded builder: %w", err)
 	}
-	attr := &syscall.SysProcAttr{Setsid: true}
+	attr := &syscall.SysProcAttr{Setsid: true, Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID}
 	if o.Mode == ModeUser {
-		job = jobEnter + job
-		attr.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS
-	} else {
-		attr.Unshareflags = syscall.CLONE_NEWNS
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
 	}
 	if err := keepFiles(); err != nil {
 		return nil, err
 	}
 	return &exec.Cmd{
-		Path: "/proc/self/exe", Args: []string{childName, job, string(data)}, Dir: "/",
+		Path: "/proc/self/exe", Args: []string{childName, jobEnter + job, string(data)}, Dir: "/",
 		Stdout: log, Stderr: log, ExtraFiles: []*os.File{replyEnd, goEnd}, SysProcAttr: attr,
 	}, nil
 }
