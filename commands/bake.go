@@ -32,9 +32,13 @@ func newBakeCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, er
 			}
 		}
 		report, failed := &progress.Report{}, &failure{}
-		defer useFrontend(dockerCli, report, failed)()
+		end, verify := useFrontend(dockerCli, report, failed)
+		defer end()
 		if err := runStock(cmd, args); err != nil {
 			return withHint(failed.explain(err))
+		}
+		if err := verify(cmd.Context()); err != nil {
+			return err
 		}
 		if !silent(cmd) {
 			report.Print(dockerCli.Err())

@@ -54,9 +54,13 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 			return err
 		}
 		report, failed := &progress.Report{}, &failure{}
-		defer useFrontend(dockerCli, report, failed)()
+		end, verify := useFrontend(dockerCli, report, failed)
+		defer end()
 		if err := runStock(cmd, args); err != nil {
 			return withHint(failed.explain(err))
+		}
+		if err := verify(cmd.Context()); err != nil {
+			return err
 		}
 		if file, _ := cmd.Flags().GetString("metadata-file"); file != "" {
 			if err := report.AddTo(file); err != nil {
@@ -157,12 +161,14 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 }
 
 // useFrontend makes every builder that is loaded from now on run our frontend
-// in the client, and returns the function that ends it.
-func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure) (end func()) {
+// in the client, and returns the function that ends it, and the one that verifies
+// rebases that were pushed.
+func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure) (end func(), verify func(context.Context) error) {
 	auth := registryOptions(dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
 	store := memory.Store{Dir: filepath.Join(buildxDir(dockerCli), "relink", "facts")}
 	report.Size, report.Describe = manifests.Size, known.Describe
+	rebases := &rebaseReport{}
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{
@@ -184,10 +190,11 @@ func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure
 				return res, err
 			})
 		},
+		Pushed:    rebases.keep,
 		Response:  report.Take,
 		Leftovers: frontend.Leftovers,
 	}
-	return host.Install()
+	return host.Install(), func(ctx context.Context) error { return rebases.verify(ctx, known, dockerCli.Err()) }
 }
 
 func first(list []string) string {

@@ -28,12 +28,21 @@ func (r *rebaseReport) take(response map[string]string) {
 	if !ok {
 		return
 	}
+	r.keep(response)
 	delete(response, frontend.RebaseReportKey)
 	// buildx decodes objects that come as base64.
 	response[strings.TrimPrefix(frontend.RebaseReportKey, "frontend.")] = base64.StdEncoding.EncodeToString([]byte(raw))
+}
+
+// keep notes what a builder says of a rebase, and leaves its response as it is.
+func (r *rebaseReport) keep(response map[string]string) {
+	raw, ok := response[frontend.RebaseReportKey]
+	if !ok {
+		return
+	}
 	rep, err := frontend.DecodeRebaseReport([]byte(raw))
 	if err != nil {
-		return // not ours; it stays in the metadata as it came
+		return // not ours
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

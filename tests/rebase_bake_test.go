@@ -42,7 +42,17 @@ target "impossible" {
 		env := []string{"BUILDX_NO_DEFAULT_ATTESTATIONS=1"}
 		return r.bed.Docker(t, dir, env, append([]string{"relink", "bake", "--push"}, targets...)...)
 	}
+	mark := r.bed.Registry.Mark(t)
 	bake("rebased", "linked").MustSucceed(t)
+	verified := 0
+	for _, request := range r.bed.Registry.Since(t, mark) {
+		if request.Repo == r.name+"/out" && request.Kind == "manifests" && strings.HasPrefix(request.UserAgent, "docker-relink/") {
+			verified++
+		}
+	}
+	if verified != 2 {
+		t.Errorf("%d of the two images that were pushed were looked at afterwards", verified)
+	}
 	r.wantRebuilt(t, "out:rebased")
 
 	r.build(t, "base:more", fmt.Sprintf("FROM %s\nENV MORE=yes\nCOPY conf /f\n", r.ref("base:2")))

@@ -9,6 +9,7 @@ package clientfrontend
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/docker/buildx/driver"
@@ -34,6 +35,10 @@ type Host struct {
 
 	// Hides, when set, says that a warning of the builder's is not for the user.
 	Hides func(warning string) bool
+
+	// Pushed, when set, sees before Response what the builder answers to a build
+	// whose result it pushed.
+	Pushed func(exporterResponse map[string]string)
 
 	// Leftovers, when set, says which records of the builder's cache should go
 	// when the build with these frontend options has ended.
@@ -84,8 +89,8 @@ func (h *Host) intercept(ctx context.Context, method string, req, reply any, cc 
 		if err := invoke(ctx, method, req, reply, cc, opts...); err != nil {
 			return err
 		}
-		if resp, ok := reply.(*controlapi.SolveResponse); ok && h.Response != nil {
-			h.Response(resp.ExporterResponse)
+		if resp, ok := reply.(*controlapi.SolveResponse); ok {
+			h.answered(r, resp)
 		}
 		return nil
 	case *gwpb.SolveRequest:
@@ -94,6 +99,16 @@ func (h *Host) intercept(ctx context.Context, method string, req, reply any, cc 
 		}
 	}
 	return invoke(ctx, method, req, reply, cc, opts...)
+}
+
+func (h *Host) answered(r *controlapi.SolveRequest, resp *controlapi.SolveResponse) {
+	pushed := slices.ContainsFunc(r.Exporters, func(e *controlapi.Exporter) bool { return e.Attrs["push"] == "true" })
+	if pushed && h.Pushed != nil {
+		h.Pushed(resp.ExporterResponse)
+	}
+	if h.Response != nil {
+		h.Response(resp.ExporterResponse)
+	}
 }
 
 // prune takes what the build should not leave behind out of the builder's cache.
