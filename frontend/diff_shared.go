@@ -73,23 +73,63 @@ func sharedOperation(lower, upper *sideOn) (*shared, error) {
 // above is a side's own part: what stands on what is shared. empty says that
 // there is nothing.
 func (s *shared) above(side *sideOn) (own llb.State, empty bool, err error) {
-	st, err := side.state()
+	if s == nil {
+		own, err = side.state()
+		return own, side.graph.Root() == nil, err
+	}
+	stack, err := s.stack(side)
+	return layers.Stack(stack), len(stack) == 0, err
+}
+
+// stack is a side's own part layer by layer: what each operation adds to the one
+// that it is built upon. One difference for all of them would be the same, but by
+// records in BuildKit's cache that have no name, and so cannot be removed.
+func (s *shared) stack(side *sideOn) (stack []llb.State, err error) {
+	g := side.graph
+	for in := g.Root(); in != nil && !s.is(in); in = g.Below(in) {
+		var own []llb.State
+		if g.Below(in) == nil {
+			own = layers.Own(side.bottom.state, len(side.diffIDs()), s.layers)
+		} else if own, err = added(g, in); err != nil {
+			return nil, err
+		}
+		stack = append(own, stack...)
+	}
+	return stack, nil
+}
+
+func (s *shared) is(in *pb.Input) bool {
+	return s.at != nil && definition.Key(s.at) == definition.Key(in)
+}
+
+// added is what an operation adds to the one that it is built upon: of a merge
+// what it puts on its first input.
+func added(g *definition.Graph, in *pb.Input) ([]llb.State, error) {
+	op := g.Op(in)
+	if merge := op.GetMerge(); merge != nil {
+		var own []llb.State
+		for _, input := range merge.Inputs[1:] {
+			st, err := state(g.Definition(op.Inputs[input.Input]))
+			if err != nil {
+				return nil, err
+			}
+			own = append(own, st)
+		}
+		return own, nil
+	}
+	below, err := state(g.Definition(g.Below(in)))
 	if err != nil {
-		return st, false, err
+		return nil, err
 	}
-	root := side.graph.Root()
-	switch {
-	case root == nil:
-		return st, true, nil
-	case s == nil:
-		return st, false, nil
-	case s.layers >= 0 && side.whole() == s.layers, s.at != nil && definition.Key(s.at) == definition.Key(root):
-		return llb.Scratch(), true, nil
-	case s.layers >= 0 && side.image != nil:
-		return layers.Own(side.image.state, side.whole(), s.layers), false, nil
-	default:
-		return llb.Diff(s.state, st, llb.WithCustomName(layers.Subtracted+"what "+side.name+" adds")), false, nil
+	with, err := state(g.Definition(in))
+	if err != nil {
+		return nil, err
 	}
+	name := instruction(g.Name(in))
+	if name == "" {
+		name = "what an operation adds"
+	}
+	return []llb.State{layers.Layer(below, with, name)}, nil
 }
 
 // layersAbove are the layers of a side's own part, none when the side is no image

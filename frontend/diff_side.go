@@ -160,14 +160,6 @@ func (s *sideOn) diffIDs() []digest.Digest {
 	return s.bottom.config.RootFS.DiffIDs
 }
 
-// whole is the number of layers of an image as it came, -1 of anything else.
-func (s *sideOn) whole() int {
-	if s.image == nil {
-		return -1
-	}
-	return len(s.diffIDs())
-}
-
 func (s *sideOn) report() DiffSide {
 	return DiffSide{Name: s.name, Digest: s.digest, Config: json.RawMessage(s.raw), Built: s.image == nil && s.raw != nil}
 }

@@ -74,25 +74,26 @@ func TestDiffBuilt(t *testing.T) {
 	}
 }
 
-// No output of a difference may spoil what the builder knows of the images: each is
-// built upon afterwards.
+// No difference may spoil what the builder knows of the layers that it was made of:
+// each image is built upon afterwards, for the first time.
 func TestDiffLeavesTheBuilderAsItWas(t *testing.T) {
 	t.Parallel()
-	d := newDiffImages(t, "after")
-	builder := d.bed.NewBuilder(t)
-	tag := d.bed.Registry.Ref("diff/after-out:1")
-	for _, args := range [][]string{{"--stat"}, {"--push", "-t", tag}} {
-		d.bed.Docker(t, "", nil, append([]string{"relink", "diff-build", "--builder", builder.Name, d.base + ".." + d.two}, args...)...).MustSucceed(t)
-	}
-	for i, ref := range []string{d.base, d.two} {
+	b := bed.Shared(t)
+	builder := b.NewBuilder(t)
+	for i, how := range [][]string{{"--stat"}, {"--push", "-t", b.Registry.Ref("diff/after:difference")}} {
 		dir := filepath.Join(t.TempDir(), fmt.Sprint("diffafter", i))
+		ref := b.Registry.Ref(fmt.Sprint("diff/after:", i))
+		bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("Dockerfile",
+			fmt.Sprintf("FROM %s\nRUN echo %d >/one && rm /etc/group\nRUN echo %d >/two\n", b.Base(t, "busybox"), i, i)))
+		b.Docker(t, dir, nil, "relink", "build", "--builder", builder.Name, "--push", "-t", ref, ".").MustSucceed(t)
+		b.Docker(t, dir, nil, append([]string{"relink", "diff-build", "--builder", builder.Name, "."}, how...)...).MustSucceed(t)
+
 		out := filepath.Join(dir, "out")
-		bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("Dockerfile", "FROM "+ref+" AS x\nFROM scratch\nCOPY --from=x / /\n"))
-		d.bed.Docker(t, dir, nil, "buildx", "build", "--builder", builder.Name, "-o", out, ".").MustSucceed(t)
-		tree := d.bed.Image(t, ref, "").Tree
-		for name := range tree {
+		bed.WriteFiles(t, dir, bed.Text("Dockerfile.after", "FROM "+ref+" AS x\nFROM scratch\nCOPY --from=x / /\n"))
+		b.Docker(t, dir, nil, "buildx", "build", "--builder", builder.Name, "-f", "Dockerfile.after", "-o", out, ".").MustSucceed(t)
+		for name := range b.Image(t, ref, "").Tree {
 			if _, err := os.Lstat(filepath.Join(out, name)); err != nil {
-				t.Errorf("%s: %v", ref, err)
+				t.Errorf("after %q: %v", how, err)
 			}
 		}
 	}

@@ -1,46 +1,62 @@
 package layers
 
 import (
+	"fmt"
+
 	"github.com/moby/buildkit/client/llb"
 )
 
 // Subtracted is what the names of the steps of a difference begin with.
 const Subtracted = "[diff] "
 
-// Own is the layers of an image above its first n, as they are.
+// Own is the layers of an image above its first n, as they are, each by itself.
 //
 // As in a rebase, each layer is a difference of the image's own layers, so that
 // none below them is needed and each record in BuildKit's cache has a name.
-func Own(img Source, layers, n int) llb.State {
+func Own(img Source, layers, n int) []llb.State {
+	first := func(n int) llb.State {
+		switch n {
+		case 0:
+			return llb.Scratch()
+		case layers:
+			return img(Whole, Subtracted+"the whole image")
+		default:
+			return img(n, Subtracted+"the layers below")
+		}
+	}
 	switch n {
 	case layers:
-		return llb.Scratch()
+		return nil
 	case 0:
-		return img(Whole, Subtracted+"the whole image")
-	}
-	first := func(n int) llb.State {
-		if n == layers {
-			return img(Whole, Subtracted+"the whole image")
-		}
-		return img(n, Subtracted+"the layers below")
+		return []llb.State{first(layers)}
 	}
 	var own []llb.State
 	for i := n; i < layers; i++ {
-		own = append(own, llb.Diff(first(i), first(i+1), llb.WithCustomNamef("%slayer %d", Subtracted, i+1)))
+		own = append(own, Layer(first(i), first(i+1), fmt.Sprint("layer ", i+1)))
 	}
-	if len(own) == 1 {
+	return own
+}
+
+// Layer is the one layer that a state has on top of another.
+func Layer(below, with llb.State, name string) llb.State {
+	return llb.Diff(below, with, llb.WithCustomName(Subtracted+name))
+}
+
+// Stack is layers on top of one another.
+func Stack(own []llb.State) llb.State {
+	switch len(own) {
+	case 0:
+		return llb.Scratch()
+	case 1:
 		return own[0]
+	default:
+		return llb.Merge(own, llb.WithCustomName(Subtracted+"the layers of the difference"))
 	}
-	return llb.Merge(own, llb.WithCustomName(Subtracted+"the layers of the difference"))
 }
 
 // DifferenceLeftovers are filters of BuildKit's cache records that should go once
-// a difference is exported, for the reason that Leftovers has: those of our own
-// steps, and those that BuildKit makes for each layer of a difference and names
-// after two others. None costs anything to make again.
-func DifferenceLeftovers() []string {
-	return []string{`description~="^\\[diff\\] "`, `description~="^diff \""`}
-}
+// a difference is exported, for the reason that Leftovers has.
+func DifferenceLeftovers() []string { return []string{`description~="^\\[diff\\] "`} }
 
 // Flat is the difference of two file systems as one layer, deletions included.
 //
