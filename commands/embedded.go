@@ -130,6 +130,10 @@ func useEmbedded(dockerCli command.Cli, lazy bool, chosen func()) (end func() er
 // the result is an image, and nothing in it is scanned.
 func unpacksNothing(cmd *cobra.Command) bool {
 	flags := cmd.Flags()
+	// Provenance has the Dockerfile frontend read a file.
+	if provenance, err := flags.GetString("provenance"); err != nil || provenance != "false" {
+		return false
+	}
 	if flags.Changed("sbom") || flags.Changed("attest") {
 		return false
 	}

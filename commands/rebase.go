@@ -116,8 +116,12 @@ func runRebase(dockerCli command.Cli, options rebaseOptions, build *cobra.Comman
 	return runByBuilder(dockerCli, options, build, known)
 }
 
+// embeddedDriver is the driver of the builder in this program, which knows no
+// more than the program itself.
+const embeddedDriver = "embedded"
+
 // chosenBuilder is the builder that would do the work, nil when the user names
-// one, with what it knows of registries. An error comes again when it is used.
+// another than ours, with what it knows of registries. An error comes again when it is used.
 func chosenBuilder(dockerCli command.Cli, o rebaseOptions) (*builder.Builder, imagetools.Opt) {
 	registries := imagetools.Opt{Auth: dockerconfig.LoadAuthConfig(dockerCli)}
 	b, err := builder.New(dockerCli, builder.WithName(cmp.Or(o.builder, o.current)), builder.WithSkippedValidation())
@@ -127,7 +131,7 @@ func chosenBuilder(dockerCli command.Cli, o rebaseOptions) (*builder.Builder, im
 	if opt, err := b.ImageOpt(); err == nil {
 		registries = opt
 	}
-	if o.builder != "" {
+	if o.builder != "" && b.Driver != embeddedDriver {
 		return nil, registries
 	}
 	return b, registries
