@@ -27,14 +27,14 @@ func run() error {
 	page := flag.String("page", filepath.Join(bed.Root(), "docs", "benchmarks.md"), "page to write the table into; \"\" writes none")
 	pairs := flag.Int("pairs", 21, "how often each pair is run")
 	repeats := flag.Int("days", 5, "how often each build after a moved base is run")
-	only := flag.String("only", "", `tables to make: "builds", "rebases", "diffs" or "" for all`)
+	only := flag.String("only", "", `tables to make: "builds", "rebases", "diffs", "squashes" or "" for all`)
 	peakFile := flag.String("peak", "", "run the command in the arguments and write its peak memory into this file; for the benchmarks' own use")
 	flag.Parse()
 	if *peakFile != "" {
 		return peak(*peakFile, flag.Args())
 	}
 
-	if !slices.Contains([]string{"", "builds", "rebases", "diffs"}, *only) {
+	if !slices.Contains([]string{"", "builds", "rebases", "diffs", "squashes"}, *only) {
 		return fmt.Errorf("there is no table of %q", *only)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -43,6 +43,7 @@ func run() error {
 	var days []dayTwoResult
 	var rebases []rebaseResult
 	var diffs []diffResult
+	var squashes []squashResult
 	err := bed.Alone(ctx, func(t testing.TB, b *bed.Bed) {
 		r := &runner{t: t, bed: b, pairs: *pairs}
 		if *only == "" || *only == "rebases" {
@@ -53,7 +54,11 @@ func run() error {
 			diffs = r.differences(*repeats)
 			fmt.Println(diffTable(diffs, *repeats))
 		}
-		if *only == "rebases" || *only == "diffs" {
+		if *only == "" || *only == "squashes" {
+			squashes = r.squashes(*repeats)
+			fmt.Println(squashTable(squashes, *repeats))
+		}
+		if *only != "" && *only != "builds" {
 			return
 		}
 		for _, c := range r.cases() {
@@ -72,6 +77,9 @@ func run() error {
 	}
 	if err == nil && *page != "" && len(diffs) > 0 {
 		err = writeTable(*page, beginDiffs, diffTable(diffs, *repeats))
+	}
+	if err == nil && *page != "" && len(squashes) > 0 {
+		err = writeTable(*page, beginSquash, squashTable(squashes, *repeats))
 	}
 	if err != nil || *page == "" || len(results) == 0 {
 		return err

@@ -15,6 +15,7 @@ const (
 	begin        = "<!-- make bench writes this -->\n"
 	beginRebases = "<!-- make bench writes this about rebases -->\n"
 	beginDiffs   = "<!-- make bench writes this about differences -->\n"
+	beginSquash  = "<!-- make bench writes this about squashes -->\n"
 	end          = "<!-- to here -->\n"
 )
 
