@@ -109,7 +109,17 @@ func runSquash(options squashOptions, arg string, given *pflag.FlagSet, build *c
 		return err
 	}
 	defer os.RemoveAll(dir)
-	return build.RunE(build, []string{dir})
+	return orDirectory(build.RunE(build, []string{dir}), arg)
+}
+
+// orDirectory gives an error about an image a hint where there is a directory of
+// that name.
+func orDirectory(err error, arg string) error {
+	info, statErr := os.Stat(arg)
+	if err == nil || statErr != nil || !info.IsDir() {
+		return err
+	}
+	return &errdefs.Error{Kind: errdefs.Invalid, Err: err, Hint: fmt.Sprintf("%s is taken for an image. If you mean the directory, write ./%s.", arg, arg)}
 }
 
 // isContext says whether the argument is a build context and not an image.

@@ -43,7 +43,11 @@ func Leftovers(opts map[string]string) []string {
 		return layers.Leftovers()
 	case OpDiff:
 		return layers.DifferenceLeftovers()
-	default:
-		return nil
+	case OpSquash:
+		return layers.SquashLeftovers()
 	}
+	if ParseSquashMode(opts[buildArgPrefix+SquashArg]) != SquashNone {
+		return layers.SquashLeftovers()
+	}
+	return nil
 }

@@ -102,6 +102,9 @@ func (s *squashing) plan(ctx context.Context, p ocispecs.Platform) (*squashedIma
 	if b.image, err = s.resolver.resolve(ctx, origin, &b.platform); err != nil {
 		return nil, err
 	}
+	if err := cannotSquash(b.image.config.Platform); err != nil {
+		return nil, err
+	}
 	if err := s.choose(ctx, b); err != nil {
 		return nil, err
 	}

@@ -117,6 +117,9 @@ func (s *buildSquash) planPlatform(ctx context.Context, b *squashedBuild) (err e
 	if b.config, err = image.ParseConfig(raw); err != nil {
 		return fmt.Errorf("reading the config of the result: %w", err)
 	}
+	if err := cannotSquash(b.config.Platform); err != nil {
+		return err
+	}
 	b.report.Platform = cmp.Or(b.id, PlatformID(b.config.Platform))
 	b.above = b.state()
 	switch s.o.squash {

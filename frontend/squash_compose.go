@@ -7,8 +7,10 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docker-relink/relink/internal/errdefs"
 	"github.com/docker-relink/relink/internal/layers"
 )
 
@@ -29,7 +31,7 @@ func squashOn(ctx context.Context, c gateway.Client, base, above llb.State, what
 	if base.Output() == nil {
 		return squashAll(ctx, c, above, what)
 	}
-	added := llb.Diff(base, above, llb.WithCustomName(layers.SquashNamed+"what "+what+" change"))
+	added := llb.Diff(base, above, llb.WithCustomName(layers.SquashLooked+what+" change"))
 	refs, err := solveAll(ctx, c, base, above, added)
 	if err != nil {
 		return squashed{}, err
@@ -154,7 +156,7 @@ func squashByFiles(ctx context.Context, c gateway.Client, base, above llb.State,
 // copy.
 func copiedTwice(base, above llb.State, diff fileDiff, what string, follows bool) squashed {
 	seal := removal{path: sealPath(diff.seal)}
-	changed := llb.Scratch().File(copyWithout(above, append(diff.same, seal), follows), llb.WithCustomName(layers.SquashNamed+"what "+what+" change"))
+	changed := llb.Scratch().File(copyWithout(above, append(diff.same, seal), follows), llb.WithCustomName(layers.SquashLooked+what+" change"))
 	files := removing(nil, append(diff.gone, seal), follows).Copy(changed, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true})
 	return squashed{state: base.File(files, llb.WithCustomName(layers.SquashNamed+what))}
 }
@@ -162,3 +164,11 @@ func copiedTwice(base, above llb.State, diff fileDiff, what string, follows bool
 // sealPath is a path that is not there. Its removal says which change an operation
 // is: the builder takes two copies for the same when only times differ.
 func sealPath(seal []byte) string { return fmt.Sprintf("/.relink.%x", seal) }
+
+// cannotSquash refuses what file operations on Linux would spoil.
+func cannotSquash(p ocispecs.Platform) error {
+	if p.OS == "windows" {
+		return errdefs.Unsupportedf("", "the layers of an image for Windows can not be squashed")
+	}
+	return nil
+}

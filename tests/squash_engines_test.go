@@ -51,6 +51,10 @@ func TestSquashEngines(t *testing.T) {
 			if kind == bed.DebianEngine {
 				return // Its runc does not run on this kernel.
 			}
+			engine.Docker(t, dir, nil, "relink", "build", "--network=none", "--load", "-t", "plain:1", ".").MustSucceed(t)
+			if kind == bed.CurrentEngine {
+				engine.Docker(t, "", nil, "relink", "squash", "plain:1", "--base", base, "--load", "-t", "loaded:1").MustSucceed(t)
+			}
 			run := engine.Docker(t, "", nil, "run", "--rm", "--network=none", "loaded:1").MustSucceed(t)
 			if run.Stdout != "1\n" {
 				t.Errorf("the program says %q", run.Stdout)
@@ -113,6 +117,21 @@ func TestSquashOutputs(t *testing.T) {
 		statement := attestation(t, r.ref("attested"), out.manifest.Manifests[1].Digest)
 		if want := `"build-arg:RELINK_SQUASH":"base"`; !strings.Contains(statement, want) {
 			t.Errorf("the provenance does not say %s:\n%s", want, statement)
+		}
+	})
+	t.Run("SBOM", func(t *testing.T) {
+		r.build(t, "buildx", "scanner:1", fmt.Sprintf(`FROM %s
+ENTRYPOINT ["/bin/sh", "-c", "mkdir -p $BUILDKIT_SCAN_DESTINATION && { echo '{\"_type\":\"https://in-toto.io/Statement/v0.1\",\"predicateType\":\"https://spdx.dev/Document\",\"predicate\":{\"name\":\"'$(ls $BUILDKIT_SCAN_SOURCE)'\"}}'; } > $BUILDKIT_SCAN_DESTINATION/sbom.spdx.json"]
+`, r.bed.Base(t, "busybox"))).MustSucceed(t)
+		sbom := "--sbom=generator=" + r.ref("scanner:1")
+		r.build(t, "relink", "scanned:1", dockerfile, "--squash", sbom).MustSucceed(t)
+		r.build(t, "buildx", "plain:1", dockerfile).MustSucceed(t)
+		r.squash(t, r.ref("plain:1"), "--from-layer", "2", sbom, "--provenance=false", "--push", "-t", r.ref("scanned:2")).MustSucceed(t)
+		for _, tag := range []string{"scanned:1", "scanned:2"} {
+			statement := attestation(t, r.ref("scanned"), rawIndex(t, r.ref(tag)).manifest.Manifests[1].Digest)
+			if !strings.Contains(statement, " two ") || strings.Contains(statement, " one ") {
+				t.Errorf("the SBOM is not of the squashed image:\n%s", statement)
+			}
 		}
 	})
 	t.Run("cache", func(t *testing.T) {

@@ -508,6 +508,7 @@ func TestSquashBadInput(t *testing.T) {
 	r := newSquashRepo(t, "bad")
 	r.stack(t, 2)
 	r.push(t, "other:1", nil, []bed.File{bed.Text("other", "")})
+	r.bed.Push(t, r.ref("windows:1"), platformImage(t, "windows/amd64", bed.Text("Files/a", "a")))
 	app, out := r.ref("app:1"), r.ref("out:1")
 	dir := t.TempDir()
 	bed.WriteFiles(t, dir, bed.Text("Dockerfile", "FROM "+r.ref("base:1")+" AS base\nCOPY Dockerfile /a\nFROM scratch AS other\nCOPY Dockerfile /\nFROM base\nCOPY Dockerfile /b\nCOPY Dockerfile /c\nCOPY none /d\n"))
@@ -532,6 +533,7 @@ func TestSquashBadInput(t *testing.T) {
 		{"a stage that is not there", []string{dir, "--stage", "none", "--push", "-t", out}, []string{"none"}},
 		{"a stage beside the target", []string{dir, "--stage", "other", "--push", "-t", out}, []string{`does not stand on the stage "other"`, "base or all"}},
 		{"a build that fails", []string{dir, "--push", "-t", out}, []string{">>> COPY none /d"}},
+		{"a Windows image", []string{r.ref("windows:1"), "--all", "--push", "-t", out}, []string{"for Windows can not be squashed"}},
 		{"format", []string{app, "--dry-run", "--format", "yaml"}, []string{"invalid format", "text or json"}},
 		{"the image's own tag and no push", []string{app, "--all", "-t", app}, []string{"is the image itself", "--push"}},
 		{"push without a tag", []string{app, "--all", "--push"}, []string{"no tag to push", "-t"}},
@@ -543,4 +545,8 @@ func TestSquashBadInput(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a directory that looks like an image", func(t *testing.T) {
+		result := r.bed.Docker(t, filepath.Dir(dir), nil, "relink", "squash", filepath.Base(dir), "--all")
+		wantRefused(t, result, "write ./"+filepath.Base(dir))
+	})
 }

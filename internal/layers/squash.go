@@ -83,8 +83,19 @@ func (s Squash) State(name string) (llb.State, error) {
 	return s.Base.File(files, llb.WithCustomName(SquashNamed+name)), nil
 }
 
-// SquashNamed is what the names of the steps of a squash begin with.
-const SquashNamed = "[squash] "
+// What the names of the steps of a squash begin with: of all, and of the difference
+// that is only looked at.
+const (
+	SquashNamed  = "[squash] "
+	SquashLooked = SquashNamed + "what "
+)
+
+// SquashLeftovers are filters of BuildKit's cache records that should go once a
+// squash is exported, for the reason that Leftovers has: an export of the cache may
+// have made layers of the difference that was looked at.
+func SquashLeftovers() []string {
+	return append(DifferenceLeftovers(), `description~="^\\[squash\\] what "`)
+}
 
 // All is all of an image as one layer: the difference between it and a file
 // system with nothing in it. Of the empty file system itself BuildKit would take
