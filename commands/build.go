@@ -180,7 +180,8 @@ func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure
 				Present:       r.Present,
 				Lazy:          r.Lazy,
 				Reserved:      func(key string) bool { return slices.Contains(r.Annotations, key) },
-				ReservedIndex: func(key string) bool { return slices.Contains(r.IndexAnnotations, key) },
+				ReservedIndex: func(key string) bool { return r.DockerTypes || slices.Contains(r.IndexAnnotations, key) },
+				Stored:        r.Stored,
 			}
 			return failed.watch(func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 				res, err := f.Build(ctx, c)

@@ -346,7 +346,8 @@ func useRebase(known *registry.Images, report *rebaseReport) (end func()) {
 				Inner:         r.Frontend,
 				Images:        known,
 				Reserved:      func(key string) bool { return slices.Contains(r.Annotations, key) },
-				ReservedIndex: func(key string) bool { return slices.Contains(r.IndexAnnotations, key) },
+				ReservedIndex: func(key string) bool { return r.DockerTypes || slices.Contains(r.IndexAnnotations, key) },
+				Stored:        r.Stored,
 			}
 			return report.watch(f.Build)
 		},

@@ -38,6 +38,9 @@ type Frontend struct {
 	Reserved func(key string) bool
 	// ReservedIndex says the same of an annotation of the index; nil is none.
 	ReservedIndex func(key string) bool
+	// Stored says that the result becomes an image and nothing else, so that it has
+	// the attestations that are for images alone.
+	Stored bool
 	// Images tells what registries know of images; nil knows nothing.
 	Images Images
 	// Listed says of a layer, by its DiffID, that the paths in it are known, so that

@@ -64,7 +64,7 @@ func (j *imageJob) imageResult(ctx context.Context, made []madeImage, annotation
 		return nil, fmt.Errorf("writing the platforms: %w", err)
 	}
 	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
-	if j.multi(made) || makesIndex(j.opts) {
+	if j.multi(made) || makesIndex(j.opts, j.Stored) {
 		for key, value := range annotations {
 			if j.ReservedIndex == nil || !j.ReservedIndex(key) {
 				res.AddMeta(exptypes.AnnotationIndexKey(key), []byte(value))
@@ -143,13 +143,13 @@ func (j *imageJob) addMetadata(res *gateway.Result, m madeImage, id string) erro
 
 // makesIndex says whether there will be attestations, which BuildKit keeps in an
 // index beside the image.
-func makesIndex(opts map[string]string) bool {
+func makesIndex(opts map[string]string, stored bool) bool {
 	requested, err := attestations.Parse(opts)
 	if err != nil {
 		return false // It comes again where they are made.
 	}
 	for _, attrs := range requested {
-		if !strings.EqualFold(attrs["disabled"], "true") && !strings.EqualFold(attrs["inline-only"], "true") {
+		if !strings.EqualFold(attrs["disabled"], "true") && (stored || !strings.EqualFold(attrs["inline-only"], "true")) {
 			return true
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -531,6 +532,31 @@ func TestRebasePlatforms(t *testing.T) {
 		wantNothingPulled(t, r.bed, mark, append(r.bed.Images(t, r.ref("app:1")), r.bed.Images(t, r.ref("base:2"))...)...)
 		want(t, "all:1", all...)
 	})
+	t.Run("with and without a builder", func(t *testing.T) {
+		digests := map[string]string{}
+		for road, option := range bothRoads {
+			tag := r.ref("road:" + slug(road))
+			r.bed.Docker(t, "", []string{"SOURCE_DATE_EPOCH=1700000000"}, "relink", "rebase", r.ref("app:1"), "--onto", r.ref("base:2"),
+				option, "--provenance=false", "--push", "-t", tag, "--annotation", "index,manifest,manifest-descriptor:also=mine").MustSucceed(t)
+			out := rawIndex(t, tag)
+			digests[road] = out.digest
+			for _, m := range out.manifest.Manifests {
+				if m.Annotations["also"] != "mine" || !strings.HasPrefix(string(m.MediaType), "application/vnd.oci.") {
+					t.Errorf("%s: an entry of the index is %+v", road, m)
+				}
+			}
+			for _, image := range r.bed.Images(t, tag) {
+				for _, d := range append(image.Manifest.Layers, image.Manifest.Config) {
+					if !strings.HasPrefix(string(d.MediaType), "application/vnd.oci.") {
+						t.Errorf("%s: something of type %s in a manifest of OCI", road, d.MediaType)
+					}
+				}
+			}
+		}
+		if digests["builder"] != digests["no builder"] {
+			t.Errorf("the index is %q", digests)
+		}
+	})
 	t.Run("chosen", func(t *testing.T) {
 		r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--platform=linux/arm64,linux/arm/v7", "--push", "-t", r.ref("two:1")).MustSucceed(t)
 		want(t, "two:1", "linux/arm64", "linux/arm/v7")
@@ -612,35 +638,14 @@ func TestRebasePlan(t *testing.T) {
 // image.
 func TestRebaseAttestations(t *testing.T) {
 	t.Parallel()
-	r := newRebaseRepo(t, "attested", "--provenance=mode=max")
+	r := newRebaseRepo(t, "attested", "--provenance=mode=max", "--annotation", "index:mine=kept",
+		"--annotation", "index:org.opencontainers.image.base.name="+bed.Shared(t).Registry.Ref("rebase/attested/base:1"))
+	r.wantFound(t, "annotations", r.ref("app:1"), "--onto", r.ref("base:2"))
 	app := r.bed.Image(t, r.ref("app:1"), "")
 	index := rawIndex(t, r.ref("app:1"))
 	sign(t, r.ref("app"), index.digest)
-	result := r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--provenance=mode=max", "--push", "-t", r.ref("out:1")).MustSucceed(t)
-	for _, want := range []string{"cosign signature", "example/signature", index.digest} {
-		if !strings.Contains(result.Stderr, want) {
-			t.Errorf("the warning does not name %q:\n%s", want, result.Stderr)
-		}
-	}
-	wantValid(t, r.ref("out:1"))
-	out := rawIndex(t, r.ref("out:1"))
-	if len(out.manifest.Manifests) != 2 {
-		t.Fatalf("%d manifests, want an image and its attestations", len(out.manifest.Manifests))
-	}
-	subject := out.manifest.Manifests[1].Annotations["vnd.docker.reference.digest"]
-	if subject != out.manifest.Manifests[0].Digest.String() || subject == app.Digest {
-		t.Errorf("the attestations are about %s", subject)
-	}
-	statement := attestation(t, r.ref("out"), out.manifest.Manifests[1].Digest)
-	for _, want := range []string{index.digest, r.bed.Image(t, r.ref("base:1"), "").Digest, r.bed.Image(t, r.ref("base:2"), "").Digest} {
-		if !strings.Contains(statement, strings.TrimPrefix(want, "sha256:")) {
-			t.Errorf("the provenance does not name %s:\n%s", want, statement)
-		}
-	}
-	for _, want := range []string{`"build-arg:RELINK_OP":"rebase"`} {
-		if !strings.Contains(statement, want) {
-			t.Errorf("the provenance does not say %s", want)
-		}
+	for road, option := range bothRoads {
+		t.Run(road, func(t *testing.T) { r.attested(t, option, "out:"+slug(road), index.digest, app) })
 	}
 	t.Run("SBOM", func(t *testing.T) {
 		r.build(t, "scanner:1", fmt.Sprintf(`FROM %s
@@ -655,6 +660,47 @@ ENTRYPOINT ["/bin/sh", "-c", "mkdir -p $BUILDKIT_SCAN_DESTINATION && { echo '{\"
 			t.Errorf("the SBOM is not of the rebased image:\n%s", sbom)
 		}
 	})
+}
+
+// attested rebases, and wants the attestations and annotations to be about the
+// result.
+func (r rebaseRepo) attested(t *testing.T, option, tag, appIndex string, app bed.Image) {
+	t.Helper()
+	result := r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), option, "--provenance=mode=max", "--push", "-t", r.ref(tag)).MustSucceed(t)
+	for _, want := range []string{"cosign signature", "example/signature", appIndex} {
+		if !strings.Contains(result.Stderr, want) {
+			t.Errorf("the warning does not name %q:\n%s", want, result.Stderr)
+		}
+	}
+	wantValid(t, r.ref(tag))
+	r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), option, "--push", "-t", r.ref(tag+"-default")).MustSucceed(t)
+	if got := rawIndex(t, r.ref(tag+"-default")).manifest.Annotations["mine"]; got != "kept" {
+		t.Errorf("with the default attestations the index's own annotation is %q", got)
+	}
+	out := rawIndex(t, r.ref(tag))
+	if len(out.manifest.Manifests) != 2 {
+		t.Fatalf("%d manifests, want an image and its attestations", len(out.manifest.Manifests))
+	}
+	subject := out.manifest.Manifests[1].Annotations["vnd.docker.reference.digest"]
+	if subject != out.manifest.Manifests[0].Digest.String() || subject == app.Digest {
+		t.Errorf("the attestations are about %s", subject)
+	}
+	statement := attestation(t, r.ref("out"), out.manifest.Manifests[1].Digest)
+	for _, want := range []string{appIndex, r.bed.Image(t, r.ref("base:1"), "").Digest, r.bed.Image(t, r.ref("base:2"), "").Digest} {
+		if !strings.Contains(statement, strings.TrimPrefix(want, "sha256:")) {
+			t.Errorf("the provenance does not name %s:\n%s", want, statement)
+		}
+	}
+	if want := `"build-arg:RELINK_OP":"rebase"`; !strings.Contains(statement, want) {
+		t.Errorf("the provenance does not say %s", want)
+	}
+	for key, want := range map[string]string{
+		"mine": "kept", "org.opencontainers.image.base.name": r.ref("base:2"), "org.opencontainers.image.base.digest": r.bed.Image(t, r.ref("base:2"), "").Digest,
+	} {
+		if got := out.manifest.Annotations[key]; got != want {
+			t.Errorf("annotation %s of the index is %q, want %q", key, got, want)
+		}
+	}
 }
 
 type index struct {
@@ -780,6 +826,13 @@ func TestRebaseLayouts(t *testing.T) {
 	r.rebase(t, append(from, r.ref("onto:1"), r.ref("app:1"), "--onto", digests["base:2"])...).MustSucceed(t)
 	r.wantRebuilt(t, "onto:1")
 
+	t.Run("output of Docker's media types", func(t *testing.T) {
+		r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), "--platform="+"linux/"+runtime.GOARCH, "--provenance=false",
+			"-o", "type=image,push=true,oci-mediatypes=false,name="+r.ref("docker:1")).MustSucceed(t)
+		if got := string(r.bed.Image(t, r.ref("docker:1"), "").Manifest.MediaType); !strings.HasPrefix(got, "application/vnd.docker.") {
+			t.Errorf("the manifest is of type %s", got)
+		}
+	})
 	t.Run("output", func(t *testing.T) {
 		tar := filepath.Join(dir, "out.tar")
 		r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), "-o", "type=oci,dest="+tar).MustSucceed(t)

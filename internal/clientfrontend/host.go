@@ -61,6 +61,12 @@ type Request struct {
 	Annotations []string
 	// IndexAnnotations are those of the annotations of the index.
 	IndexAnnotations []string
+	// Stored says that the result becomes an image of the builder or of a registry
+	// and nothing else: then it has attestations that are for images alone.
+	Stored bool
+	// DockerTypes says that the user wants Docker's media types, which know no
+	// annotations of an index.
+	DockerTypes bool
 	// Present says whether the builder has the files of an image, given the
 	// image's digest.
 	Present func(ctx context.Context, digest string) bool

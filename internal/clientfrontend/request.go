@@ -1,6 +1,7 @@
 package clientfrontend
 
 import (
+	"strconv"
 	"strings"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
@@ -9,8 +10,12 @@ import (
 
 // request reads from a build's request what its frontend may want to know.
 func request(frontend string, r *controlapi.SolveRequest) Request {
-	out := Request{Frontend: frontend}
+	out := Request{Frontend: frontend, Stored: len(r.Exporters) > 0}
 	for _, e := range r.Exporters {
+		out.Stored = out.Stored && e.Type == "image"
+		if oci, err := strconv.ParseBool(e.Attrs["oci-mediatypes"]); err == nil && !oci {
+			out.DockerTypes = true
+		}
 		for _, name := range strings.Split(e.Attrs["name"], ",") {
 			if name != "" {
 				out.Images = append(out.Images, name)
