@@ -62,20 +62,30 @@ target "range" {
 	}
 }
 
-// One target's failure is told by its name, and nothing of it is pushed.
+// One target's failure is told by its name and cancels the others, and nothing of
+// it is pushed.
 func TestBakeFailure(t *testing.T) {
 	t.Parallel()
 	b := bed.Shared(t)
 	dir := filepath.Join(t.TempDir(), "bakefailure")
-	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("docker-bake.json", fmt.Sprintf(`{"target":{
+	// The slow one would outlast the time that the bed gives a run.
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("docker-bake.json", fmt.Sprintf(`{"group":{"default":{"targets":["slow","bad"]}},"target":{
+		"slow":{"dockerfile-inline":"FROM %[1]s\nRUN sleep 3000\n","tags":["%[2]s/bake/slow:1"]},
 		"bad":{"dockerfile-inline":"FROM %[1]s\nCOPY none /x\n","tags":["%[2]s/bake/bad:1"]}}}`, b.Base(t, "usrmerge"), b.Registry.Host)))
-	stock := b.Docker(t, dir, nil, "buildx", "bake", "--push", "bad")
-	relink := b.Docker(t, dir, nil, "relink", "bake", "--push", "bad")
-	if relink.Code == 0 || relink.Code != stock.Code || !strings.Contains(relink.Stderr, "COPY none /x") {
+	stock := b.Docker(t, dir, nil, "buildx", "bake", "--push")
+	relink := b.Docker(t, dir, nil, "relink", "bake", "--push")
+	if relink.Code == 0 || relink.Code != stock.Code {
 		t.Errorf("exit code %d, want %d:\n%s", relink.Code, stock.Code, relink.Stderr)
 	}
-	if b.Exists(t, b.Registry.Ref("bake/bad:1")) {
-		t.Error("an image was pushed")
+	for _, want := range []string{"ERROR: target bad: failed to solve: ", "COPY none /x", `"/none": not found`} {
+		if !strings.Contains(stock.Stderr, want) || !strings.Contains(relink.Stderr, want) {
+			t.Errorf("it does not say %q:\n%s\nwhere stock buildx says\n%s", want, relink.Stderr, stock.Stderr)
+		}
+	}
+	for _, tag := range []string{"bake/bad:1", "bake/slow:1"} {
+		if b.Exists(t, b.Registry.Ref(tag)) {
+			t.Errorf("%s was pushed", tag)
+		}
 	}
 }
 

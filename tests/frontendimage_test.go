@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/docker-relink/relink/tests/bed"
 )
@@ -68,6 +69,13 @@ func TestFrontendImage(t *testing.T) {
 		if a, b := got.Layers(), other.Layers(); a[len(a)-1] != b[len(b)-1] {
 			t.Errorf("the copy is another layer on another base: %s and %s", a[len(a)-1], b[len(b)-1])
 		}
+	})
+	t.Run("a project of bake", func(t *testing.T) {
+		began := time.Now().Add(-time.Minute)
+		dir := writeBakeProject(t, b.Bed, "bakefrontend")
+		bakeProjectBy(t, b.Bed, dir, "buildx", "image", "--set=*.args.BUILDKIT_SYNTAX="+image)
+		bakeProjectBy(t, b.Bed, dir, "buildx", "stock")
+		compareBakeProject(t, b.Bed, "bakefrontend", "stock", "image", began)
 	})
 	t.Run("provenance", func(t *testing.T) {
 		dir := b.context(t, syntax+stages+"FROM base..gen\n")
