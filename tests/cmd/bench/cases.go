@@ -40,7 +40,9 @@ func (r *runner) cases() []benchmark {
 		r.build("cached build, copies after a RUN", ran, nil),
 		r.build("10,000 files, nothing changed", big, nil),
 		r.build("10,000 files, one changed", big, r.changeOne(big)),
+		r.bake("bake of twenty cached targets", 20),
 	}
+	cases = append(cases, r.far()...)
 	memory := r.alone("peak memory: `version`", "version")
 	memory.memory = true
 	cases = append(cases, memory)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -94,9 +93,7 @@ func (r *runner) measureDayTwo(d dayTwo, times int) dayTwoResult {
 }
 
 func (r *runner) dayTwoBuild(plugin string, d dayTwo, day string) cost {
-	if err := os.RemoveAll(r.facts()); err != nil {
-		r.t.Fatalf("forgetting the facts: %v", err)
-	}
+	r.forget()
 	repository := r.bed.Registry.Ref("daytwo/" + plugin + "-" + filepath.Base(d.dir))
 	builder := r.bed.NewBuilder(r.t)
 	defer func() {
