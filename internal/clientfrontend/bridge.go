@@ -22,7 +22,16 @@ const product = "docker-relink"
 type bridge struct {
 	gwpb.LLBBridgeClient
 	inputs   map[string]*pb.Definition
+	pong     *gwpb.PongResponse // nil has the builder asked
 	returned *gwpb.ReturnRequest
+}
+
+// Ping answers as the builder did when buildx asked: it is the same builder.
+func (b *bridge) Ping(ctx context.Context, in *gwpb.PingRequest, opts ...grpc.CallOption) (*gwpb.PongResponse, error) {
+	if b.pong != nil {
+		return b.pong, nil
+	}
+	return b.LLBBridgeClient.Ping(ctx, in, opts...)
 }
 
 func (b *bridge) Inputs(context.Context, *gwpb.InputsRequest, ...grpc.CallOption) (*gwpb.InputsResponse, error) {
@@ -36,13 +45,13 @@ func (b *bridge) Return(_ context.Context, in *gwpb.ReturnRequest, _ ...grpc.Cal
 
 // answer runs the frontend for one request and fills in the response.
 func (h *Host) answer(ctx context.Context, req *gwpb.SolveRequest, resp *gwpb.SolveResponse, cc *grpc.ClientConn) error {
-	br := &bridge{LLBBridgeClient: gwpb.NewLLBBridgeClient(cc), inputs: req.FrontendInputs}
 	build := h.build(buildID(ctx))
-	c, err := grpcclient.New(ctx, req.FrontendOpt, build.Session, product, br, nil)
+	br := &bridge{LLBBridgeClient: gwpb.NewLLBBridgeClient(cc), inputs: req.FrontendInputs, pong: build.pong}
+	c, err := grpcclient.New(ctx, req.FrontendOpt, build.request.Session, product, br, nil)
 	if err != nil {
 		return fmt.Errorf("opening the builder's gateway: %w", err)
 	}
-	r := request(req.Frontend, build)
+	r := request(req.Frontend, build.request)
 	r.Present = func(ctx context.Context, digest string) bool { return present(ctx, cc, digest) }
 	r.Lazy = func(ctx context.Context) bool { return lazy(ctx, cc) }
 	if err := c.Run(ctx, h.Build(r)); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/docker/buildx/driver"
+	"github.com/docker/buildx/util/progress"
 	"github.com/moby/buildkit/client"
 )
 
@@ -60,13 +61,7 @@ func (f factory) New(ctx context.Context, cfg driver.InitConfig) (driver.Driver,
 	if err != nil {
 		return nil, err
 	}
-	if f.Name() == "remote" {
-		// The remote driver keeps the first client it makes for good, and makes
-		// it when it is asked for its state. The error is kept as well and
-		// comes back from there, where buildx expects it.
-		_, _ = d.Client(ctx, f.host.DialOptions()...)
-	}
-	w := intercepted{Driver: d, host: f.host}
+	w := intercepted{Driver: d, host: f.host, keepsClient: f.Name() == "remote"}
 	if p, ok := d.(driver.BuildPreparer); ok {
 		return struct {
 			intercepted
@@ -80,6 +75,31 @@ func (f factory) New(ctx context.Context, cfg driver.InitConfig) (driver.Driver,
 type intercepted struct {
 	driver.Driver
 	host *Host
+	// keepsClient says that the driver keeps the first client it makes for good,
+	// as the remote driver does.
+	keepsClient bool
+}
+
+// Info makes the driver's client before the driver does so without our options.
+func (d intercepted) Info(ctx context.Context) (*driver.Info, error) {
+	d.makeClient(ctx)
+	return d.Driver.Info(ctx)
+}
+
+// Bootstrap makes the driver's client before the driver does so without our
+// options.
+func (d intercepted) Bootstrap(ctx context.Context, l progress.Logger) error {
+	d.makeClient(ctx)
+	return d.Driver.Bootstrap(ctx, l)
+}
+
+// makeClient makes the client of a driver that keeps it. The error is kept as
+// well, and comes back where buildx expects it. It is not done sooner: buildx
+// makes drivers that it never asks anything of, and a client opens a connection.
+func (d intercepted) makeClient(ctx context.Context) {
+	if d.keepsClient {
+		_, _ = d.Client(ctx)
+	}
 }
 
 func (d intercepted) Client(ctx context.Context, opts ...client.ClientOpt) (*client.Client, error) {
@@ -88,6 +108,7 @@ func (d intercepted) Client(ctx context.Context, opts ...client.ClientOpt) (*cli
 
 // Features tells the host what the driver's builder can do.
 func (d intercepted) Features(ctx context.Context) map[driver.Feature]bool {
+	d.makeClient(ctx)
 	features := d.Driver.Features(ctx)
 	if d.host.Features != nil {
 		d.host.Features(features)

@@ -45,7 +45,7 @@ type Host struct {
 	Leftovers func(frontendOpts map[string]string) (filters []string)
 
 	mu     sync.Mutex
-	builds map[string]*controlapi.SolveRequest // by build ID, while they run
+	builds map[string]running // by build ID
 }
 
 // Request is what a build asks for besides the frontend's own options.
@@ -99,6 +99,12 @@ func (h *Host) intercept(ctx context.Context, method string, req, reply any, cc 
 			h.answered(r, resp)
 		}
 		return nil
+	case *gwpb.PingRequest:
+		err := invoke(ctx, method, req, reply, cc, opts...)
+		if pong, ok := reply.(*gwpb.PongResponse); ok && err == nil {
+			h.keepPong(buildID(ctx), pong)
+		}
+		return err
 	case *gwpb.SolveRequest:
 		if ctx.Value(ownSolve{}) == nil && isDockerfile(r) {
 			return h.answer(context.WithValue(ctx, ownSolve{}, true), r, reply.(*gwpb.SolveResponse), cc)
@@ -145,29 +151,4 @@ func isDockerfile(r *gwpb.SolveRequest) bool {
 	default:
 		return false
 	}
-}
-
-// keep remembers a build while it runs.
-func (h *Host) keep(r *controlapi.SolveRequest) (forget func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.builds == nil {
-		h.builds = map[string]*controlapi.SolveRequest{}
-	}
-	h.builds[r.Ref] = r
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.builds, r.Ref)
-	}
-}
-
-// build is the request of a build that runs; an empty one when it is not known.
-func (h *Host) build(id string) *controlapi.SolveRequest {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if r := h.builds[id]; r != nil {
-		return r
-	}
-	return &controlapi.SolveRequest{}
 }
