@@ -20,13 +20,17 @@ PARALLEL     ?= 4
 TEST_TIMEOUT ?= 20m
 TEST_FLAGS   ?=
 
-.PHONY: help build frontend-image install setup tools engine bases test test-unit test-integration lint fmt docs demo bench clean
+.PHONY: help build check-builds frontend-image install setup tools engine bases test test-unit test-integration lint fmt docs demo bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 build: ## build bin/docker-relink
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-relink ./cmd/docker-relink
+
+check-builds: ## compile for the systems and the build tag that tests do not run on
+	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os go build -o /dev/null ./cmd/docker-relink; done
+	CGO_ENABLED=0 go build -tags no_embedded -o /dev/null ./cmd/docker-relink
 
 frontend-image: ## build the frontend image (FRONTEND_IMAGE, FRONTEND_PLATFORMS, FRONTEND_FLAGS)
 	for platform in $(FRONTEND_PLATFORMS); do \
@@ -77,7 +81,7 @@ fmt: ## format the code
 docs: ## generate the CLI reference
 	go run ./docs/generate
 
-demo: setup tools bases build ## show the main job beside stock buildx
+demo: setup tools bases build ## show the main job beside stock buildx, on no builder but relink's own
 	go run ./tests/cmd/demo
 
 bench: setup tools bases build ## measure against stock buildx

@@ -45,8 +45,12 @@ func Root() string {
 
 // Start starts the engines. It takes the Docker CLI, buildx and the engines
 // from .cache/bin and relink from bin, where make puts them.
-func Start(ctx context.Context) (_ *Bed, err error) {
-	programs, err := findTools()
+func Start(ctx context.Context) (*Bed, error) { return start(ctx, true) }
+
+// start starts a bed with a BuildKit daemon of its own or without one, and then
+// no BuildKit daemon need be there at all.
+func start(ctx context.Context, daemon bool) (_ *Bed, err error) {
+	programs, err := findTools(daemon)
 	if err != nil {
 		return nil, err
 	}
@@ -67,10 +71,10 @@ func Start(ctx context.Context) (_ *Bed, err error) {
 	if b.Registry, err = startRegistry(ctx, programs.registry, filepath.Join(dir, "registry")); err != nil {
 		return nil, err
 	}
-	if b.Builder, err = b.startBuilder(ctx, "bed", ""); err != nil {
-		return nil, err
+	if daemon {
+		b.Builder, err = b.startBuilder(ctx, "bed", "")
 	}
-	return b, nil
+	return b, err
 }
 
 // Close stops the engines and removes all that they kept.
@@ -85,7 +89,7 @@ func (b *Bed) Close() error {
 	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
 }
 
-func findTools() (tools, error) {
+func findTools(daemon bool) (tools, error) {
 	if os.Getuid() != 0 {
 		return tools{}, fmt.Errorf("root, which buildkitd needs: %w", ErrMissing)
 	}
@@ -105,6 +109,9 @@ func findTools() (tools, error) {
 		{&t.relink, "bin/docker-relink", "build"},
 	} {
 		*program.path = filepath.Join(Root(), program.name)
+		if program.path == &t.buildkitd && !daemon {
+			continue
+		}
 		if _, err := os.Stat(*program.path); err != nil {
 			return tools{}, fmt.Errorf("%s (make %s makes it): %w", program.name, program.make, ErrMissing)
 		}

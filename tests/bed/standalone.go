@@ -11,8 +11,16 @@ import (
 
 // Alone starts a bed for a program that is no test, runs f with it, and stops
 // the bed again. What fails in f comes back as the error.
-func Alone(ctx context.Context, f func(t testing.TB, b *Bed)) (err error) {
-	b, err := Start(ctx)
+func Alone(ctx context.Context, f func(t testing.TB, b *Bed)) error { return runAlone(ctx, true, f) }
+
+// AloneWithoutDaemon is Alone with a bed that has no BuildKit daemon, but for the
+// one that relink brings along.
+func AloneWithoutDaemon(ctx context.Context, f func(t testing.TB, b *Bed)) error {
+	return runAlone(ctx, false, f)
+}
+
+func runAlone(ctx context.Context, daemon bool, f func(t testing.TB, b *Bed)) error {
+	b, err := start(ctx, daemon)
 	if err != nil {
 		return fmt.Errorf("starting the test bed: %w", err)
 	}

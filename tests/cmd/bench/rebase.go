@@ -137,7 +137,7 @@ func (r *runner) rebasers() []rebaser {
 			return r.bed.DockerCommand(r.t.Context(), "", nil, args...)
 		}
 	}
-	return []rebaser{
+	return append([]rebaser{
 		{name: "`crane rebase`", command: peer("crane", func(at func(string) string, tag string) []string {
 			return []string{"rebase", at(rebaseApp), "--old_base", at(rebaseOld), "--new_base", at(rebaseNew), "--tag", at(tag)}
 		})},
@@ -148,7 +148,7 @@ func (r *runner) rebasers() []rebaser {
 		{name: "`docker relink rebase`", before: func() { builder = "" }, command: relink()},
 		{name: "the same without provenance, as the others", before: func() { builder = "" }, command: relink("--provenance=false")},
 		{name: "the same by a builder that has nothing", before: func() { builder = r.bed.NewBuilder(r.t).Name }, command: relink("--provenance=false")},
-	}
+	}, r.embeddedRebasers()...)
 }
 
 // rebaseTable has crane's time as the measure.

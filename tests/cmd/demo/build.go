@@ -29,16 +29,16 @@ type outcome struct {
 // build builds the application on a builder that has no state, with the image
 // that is under ref as the cache, and pushes it there.
 func (d *demo) build(w way, ref string) outcome {
-	builder := d.bed.NewBuilder(d.t)
+	builder := d.bed.NewEmbedded(d.t)
 	before := d.sizes(d.bed.Registry.Ref(baseName), d.bed.Registry.Ref(toolchainName), ref)
 	meta := filepath.Join(d.t.TempDir(), "metadata.json")
 	args := slices.Concat(w.command, []string{
-		"--builder", builder.Name, "--allow", "network.host", "--build-arg", "REGISTRY=" + d.bed.Registry.Host,
+		"--builder", w.builder(builder), "--allow", "network.host", "--build-arg", "REGISTRY=" + d.bed.Registry.Host,
 		"--cache-from", ref, "--cache-to", "type=inline",
 		"--progress", "rawjson", "--metadata-file", meta, "--push", "--tag", ref, d.app,
 	})
 	mark := d.bed.Registry.Mark(d.t)
-	result := d.bed.Docker(d.t, "", nil, args...).MustSucceed(d.t)
+	result := d.bed.Docker(d.t, "", builder.Env, args...).MustSucceed(d.t)
 	downloads, uploads := d.bed.Registry.Since(d.t, mark).BlobDownloads(), d.bed.Registry.Pushed(d.t, mark)
 
 	o := outcome{way: w, took: result.Took, ran: instructionsRun(result.Stderr)}

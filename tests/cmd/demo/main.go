@@ -27,7 +27,7 @@ func main() {
 func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return bed.Alone(ctx, func(t testing.TB, b *bed.Bed) {
+	return bed.AloneWithoutDaemon(ctx, func(t testing.TB, b *bed.Bed) {
 		(&demo{
 			t: t, bed: b, out: os.Stdout, began: time.Now(),
 			app: filepath.Join(bed.Root(), "tests", "cmd", "demo", "app"),
@@ -52,6 +52,15 @@ var ways = []way{
 	{"stock", []string{"buildx", "build"}},
 	{"relink", []string{"relink", "build"}},
 	{"relink --link=always", []string{"relink", "build", "--link=always"}},
+}
+
+// builder is the name of the builder for the way: stock buildx cannot bring one
+// along, and uses relink's.
+func (w way) builder(e bed.Embedded) string {
+	if w.command[0] == "buildx" {
+		return e.Shared
+	}
+	return "embedded"
 }
 
 type demo struct {
