@@ -3,6 +3,10 @@ package tests
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,4 +125,58 @@ func TestDiffOfTenThousandFiles(t *testing.T) {
 		t.Errorf("it took %s", r.Took)
 	}
 	t.Logf("%d changes in %s", len(list), r.Took)
+	if !strings.Contains(r.Stderr, "exporting to oci image format") {
+		t.Errorf("there is no progress to see:\n%s", r.Stderr)
+	}
+}
+
+// What is in the files does not stay in memory.
+func TestDiffMemory(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	const megabytes = 256
+	image, err := bed.NewImage(nil, []bed.File{bed.Text("large", strings.Repeat("large\n", megabytes<<20/6))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := b.Registry.Ref("diff/large:1")
+	b.Push(t, ref, image)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bed.Root(), "bin", "docker-relink"), "diff-build", "scratch.."+ref)
+	cmd.Env = b.Env()
+	var out strings.Builder
+	cmd.Stdout = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	peak := 0
+	for running := true; running; {
+		select {
+		case err = <-done:
+			running = false
+		case <-time.After(20 * time.Millisecond):
+			peak = max(peak, peakOf(cmd.Process.Pid))
+		}
+	}
+	if err != nil || !strings.HasPrefix(out.String(), "A /large (+268MB)") {
+		t.Fatalf("the list is %q (%v)", out.String(), err)
+	}
+	t.Logf("it took %d MiB of memory", peak>>10)
+	if peak == 0 || peak>>10 > megabytes*3/4 {
+		t.Errorf("it took %d MiB of memory", peak>>10)
+	}
+}
+
+// peakOf is the most memory that a process had so far, in KiB. What wait says of it
+// counts what this process had when it began.
+func peakOf(pid int) (kib int) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0 // It has ended.
+	}
+	if _, after, ok := strings.Cut(string(status), "VmHWM:"); ok {
+		_, _ = fmt.Sscan(after, &kib)
+	}
+	return kib
 }

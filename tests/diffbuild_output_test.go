@@ -274,7 +274,7 @@ C /type (-4B, type, mode)
 	})
 	t.Run("exit code", func(t *testing.T) {
 		for want, sides := range map[int]string{0: d.two + ".." + d.two, 1: sides, 2: d.base + ".." + d.bed.Registry.Ref("diff/none:1")} {
-			for _, more := range [][]string{nil, {"--config"}, {"--stat"}} {
+			for _, more := range [][]string{nil, {"--config"}} {
 				r := d.bed.Docker(t, "", nil, append([]string{"relink", "diff-build", "--exit-code", sides}, more...)...)
 				if r.Code != want {
 					t.Errorf("%s %q: exit code %d, want %d\n%s", sides, more, r.Code, want, r.Stderr)

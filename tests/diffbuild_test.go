@@ -317,6 +317,7 @@ ENV A=b
 		{[]string{"--build-arg", "WORD=longer", "first..third"}, nil},
 	} {
 		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			t.Parallel()
 			list, _ := diffed(t, b, dir, tc.args...)
 			list = slices.DeleteFunc(list, func(c diffChange) bool { return c.Path == "/proc" || c.Path == "/sys" })
 			if tc.args[0] == "--build-arg" {
