@@ -53,6 +53,9 @@ func (r *runner) differs() []differ {
 	}
 	var empty *bed.Builder
 	renew := func() {
+		if err := os.RemoveAll(filepath.Join(filepath.Dir(r.facts()), "layers")); err != nil {
+			r.t.Fatalf("forgetting the layers: %v", err)
+		}
 		if empty != nil {
 			if err := empty.Close(); err != nil {
 				r.t.Fatalf("stopping a builder: %v", err)
@@ -68,8 +71,8 @@ func (r *runner) differs() []differ {
 			cmd.Env = append(os.Environ(), "HOME="+home, "TMPDIR="+home)
 			return cmd
 		}, nil},
-		{"`docker relink diff-build`, a builder that has nothing", func() *exec.Cmd { return relink(empty.Name) }, renew},
-		{"`docker relink diff-build` once more", func() *exec.Cmd { return relink(r.bed.Builder.Name) }, nil},
+		{"`docker relink diff-build`, a builder that has nothing, nothing remembered", func() *exec.Cmd { return relink(empty.Name) }, renew},
+		{"the same once more", func() *exec.Cmd { return relink(empty.Name) }, nil},
 	}
 }
 
