@@ -4,11 +4,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -892,8 +895,77 @@ func (r rebaseRepo) byFiles(t *testing.T, kind bed.EngineKind) {
 		}
 	}
 	r.runs(t, tag, "base 2")
+	for seed := range uint64(6) {
+		if kind == bed.DebianEngine {
+			break // It can not put a file where the new base has a directory.
+		}
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { r.randomByFiles(t, engine, seed) })
+	}
 	result = engine.Docker(t, "", nil, "relink", "rebase", r.ref("app:1"), "--onto", r.ref("base:2"), "--force-layers", "3", "--push", "-t", r.ref("none:1"))
 	wantRefused(t, result, "the old base is gone, and the builder can not take its layers out of the image")
+}
+
+// randomByFiles rebases a stack of random layers without what can not be seen in
+// files: opaque directories, and what a layer makes of what was the same before.
+func (r rebaseRepo) randomByFiles(t *testing.T, engine *bed.Engine, seed uint64) {
+	t.Helper()
+	rnd := rand.New(rand.NewPCG(seed, seed))
+	layers := func() [][]bed.File {
+		all := randomLayers(rnd)
+		for i, layer := range all {
+			all[i] = slices.DeleteFunc(slices.Clone(layer), func(f bed.File) bool {
+				dir, name := path.Split(f.Path)
+				name, whiteout := strings.CutPrefix(name, ".wh.")
+				// The Engine's own unpacking has no removal beside what takes its place.
+				return whiteout && (name == ".wh..opq" || slices.ContainsFunc(layer, func(o bed.File) bool { return o.Path == dir+name }))
+			})
+		}
+		return all
+	}
+	old, onto, own := layers(), layers(), layers()
+	at := func(what string) string { return r.ref(fmt.Sprintf("random:%s-%d", what, seed)) }
+	for what, layers := range map[string][][]bed.File{
+		"old": old, "onto": onto, "app": slices.Concat(old, own),
+	} {
+		image, err := bed.NewImage(nil, layers...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.bed.Push(t, at(what), image)
+	}
+	engine.Docker(t, "", nil, "relink", "rebase", at("app"), "--onto", at("onto"), "--from", at("old"), "--push", "-t", at("out")).MustSucceed(t)
+	tree := func(what string) bed.Tree { return withoutGroups(r.bed.Image(t, at(what), "")).Tree }
+	sameTree(t, withoutGroups(r.bed.Image(t, at("out"), "")), ontoByFiles(tree("old"), tree("app"), tree("onto")))
+}
+
+// ontoByFiles is the new base without what the image does not have of the old one,
+// and with what the image has other than the old one.
+func ontoByFiles(old, app, onto bed.Tree) bed.Tree {
+	tree := maps.Clone(onto)
+	remove := func(gone string) {
+		maps.DeleteFunc(tree, func(name string, _ bed.Entry) bool { return name == gone || strings.HasPrefix(name, gone+"/") })
+	}
+	for name, entry := range old {
+		if now, ok := app[name]; !ok || now.Type != entry.Type {
+			remove(name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(app)) {
+		entry := app[name]
+		before, had := old[name]
+		changed := !had || !reflect.DeepEqual(comparable(before), comparable(entry))
+		if !changed {
+			continue
+		}
+		if there, ok := tree[name]; ok && there.Type != entry.Type {
+			remove(name)
+		}
+		tree[name] = entry
+		for dir := path.Dir(name); dir != "/" && dir != "."; dir = path.Dir(dir) {
+			tree[dir] = app[dir] // what is copied brings its directory
+		}
+	}
+	return tree
 }
 
 // TestRebaseAuthentication rebases in a registry that wants a password.
