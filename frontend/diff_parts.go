@@ -20,7 +20,7 @@ import (
 func (d *diffing) parts(ctx context.Context, plans []*diffed, report DiffReport) (*gateway.Result, error) {
 	res := gateway.NewResult()
 	list := &partList{d: d, res: res}
-	report.Trees = d.o.parts != DiffNoParts && !d.subtracts()
+	report.Trees = d.o.parts != DiffNoParts && !d.canSubtract()
 	for i, b := range plans {
 		if d.o.parts == DiffNoParts {
 			break
@@ -46,8 +46,8 @@ func (d *diffing) parts(ctx context.Context, plans []*diffed, report DiffReport)
 	return res, nil
 }
 
-// subtracts says whether the builder can subtract layers.
-func (d *diffing) subtracts() bool {
+// canSubtract says whether the builder can subtract layers.
+func (d *diffing) canSubtract() bool {
 	caps := d.c.BuildOpts().LLBCaps
 	return caps.Supports(pb.CapDiffOp) == nil && caps.Supports(pb.CapMergeOp) == nil && caps.Supports(pb.CapSourceImageLayerLimit) == nil
 }

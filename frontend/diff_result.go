@@ -46,26 +46,11 @@ func (d *diffing) result(ctx context.Context, plans []*diffed, report DiffReport
 	res := gateway.NewResult()
 	var ps exptypes.Platforms
 	for i, b := range plans {
-		suffix := ""
-		if id := states[i].id; id == "" {
-			res.SetRef(refs[i])
-		} else {
-			res.AddRef(id, refs[i])
-			suffix = "/" + id
-		}
-		cfg, err := b.config(report.Platforms[i], d.o.flatten)
+		p, err := d.addPlatform(res, refs[i], states[i].id, b, report.Platforms[i])
 		if err != nil {
 			return nil, err
 		}
-		dt, err := cfg.Marshal()
-		if err != nil {
-			return nil, err
-		}
-		res.AddMeta(exptypes.ExporterImageConfigKey+suffix, dt)
-		if err := d.addEpoch(res, suffix); err != nil {
-			return nil, err
-		}
-		ps.Platforms = append(ps.Platforms, exptypes.Platform{ID: report.Platforms[i].Platform, Platform: cfg.Platform})
+		ps.Platforms = append(ps.Platforms, p)
 	}
 	dt, err := json.Marshal(ps)
 	if err != nil {
@@ -77,6 +62,28 @@ func (d *diffing) result(ctx context.Context, plans []*diffed, report DiffReport
 	}
 	res.AddMeta(DiffReportKey, dt)
 	return res, nil
+}
+
+// addPlatform puts the difference of one platform into the result, under the id
+// where that has several, with what the exporter has to know of it.
+func (d *diffing) addPlatform(res *gateway.Result, ref gateway.Reference, id string, b *diffed, rep DiffPlatform) (exptypes.Platform, error) {
+	suffix := ""
+	if id == "" {
+		res.SetRef(ref)
+	} else {
+		res.AddRef(id, ref)
+		suffix = "/" + id
+	}
+	cfg, err := b.config(rep, d.o.flatten)
+	if err != nil {
+		return exptypes.Platform{}, err
+	}
+	dt, err := cfg.Marshal()
+	if err != nil {
+		return exptypes.Platform{}, err
+	}
+	res.AddMeta(exptypes.ExporterImageConfigKey+suffix, dt)
+	return exptypes.Platform{ID: rep.Platform, Platform: cfg.Platform}, d.addEpoch(res, suffix)
 }
 
 // refuseSBOM: a scanner would find only what is in the difference.
@@ -138,7 +145,7 @@ func (d *diffing) differenceState(ctx context.Context, b *diffed) (llb.State, st
 	switch name := layers.Subtracted + b.lower.name + ".." + b.upper.name; {
 	case b.upper.graph.Root() == nil, b.lower.graph.Root() != nil && b.same():
 		return llb.Scratch(), "", nil
-	case !d.subtracts():
+	case !d.canSubtract():
 		return d.comparedState(ctx, b, upper)
 	case subtracts && !d.o.flatten:
 		return own, "", nil

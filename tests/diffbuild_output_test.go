@@ -197,6 +197,13 @@ func TestDiffPlatforms(t *testing.T) {
 	list, _ = diffed(t, b, "", "--platform=linux/arm64", refs[0]+".."+refs[1])
 	wantShown(t, list, "D /arm640", "A /arm641")
 
+	dir := filepath.Join(t.TempDir(), "diffplatforms")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("f", "f\n"), bed.Text("other.Dockerfile", "FROM "+refs[0]+"\nARG TARGETARCH\nCOPY f /f-$TARGETARCH\n"))
+	list, _ = diffed(t, b, dir, "--exact", "-f", "other.Dockerfile", "--platform=linux/amd64,linux/arm64")
+	if got := fmt.Sprint(list); got != "[A /f-amd64 A /f-arm64]" {
+		t.Errorf("the Dockerfile adds %s", got)
+	}
+
 	out := b.Registry.Ref("diff/platforms:out")
 	b.Docker(t, "", nil, "relink", "diff-build", "--push", "-t", out, "--platform=linux/amd64,linux/arm64", refs[0]+".."+refs[1]).MustSucceed(t)
 	var has []string
@@ -282,6 +289,21 @@ C /type (-4B, type, mode)
 			}
 		}
 	})
+}
+
+// Layers may be compressed otherwise.
+func TestDiffOfZstd(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	dir := filepath.Join(t.TempDir(), "diffzstd")
+	ref := b.Registry.Ref("diff/zstd:1")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("f", "zstd\n"), bed.Text("Dockerfile", "FROM scratch\nCOPY f /f\n"))
+	b.Docker(t, dir, nil, "buildx", "build", "--output", "type=image,push=true,compression=zstd,oci-mediatypes=true,name="+ref, ".").MustSucceed(t)
+	if media := b.Image(t, ref, "").Manifest.Layers[0].MediaType; !strings.HasSuffix(string(media), "zstd") {
+		t.Fatalf("the layer is %s", media)
+	}
+	list, _ := diffed(t, b, "", "scratch.."+ref)
+	wantShown(t, list, "A /f")
 }
 
 // The metadata file says what was compared.
