@@ -315,6 +315,50 @@ func (m station) engine(t *testing.T, kind string) {
 	}
 }
 
+// TestEmbeddedCommands has every command that builds work where there is nothing
+// to build with, for a user, without a word about a builder.
+func TestEmbeddedCommands(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	m := station{bed: b, ordinary: true, subIDs: true, programs: allPrograms}.make(t)
+	base, ref := b.Base(t, "busybox"), func(tag string) string { return m.ref("commands", tag) }
+	dir := embeddedContext(t, "FROM "+base+"\nRUN echo one >/one\nRUN rm /one && echo two >/two\nCOPY page /\n")
+	bed.WriteFiles(t, dir, bed.Text("docker-bake.hcl", fmt.Sprintf("target \"default\" {\n  tags = [%q]\n  attest = [\"type=provenance,disabled=true\"]\n}\n", ref("baked"))))
+	newer, err := bed.NewImage(nil, []bed.File{bed.Text("base", "newer")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Push(t, ref("newer"), newer)
+	tar := filepath.Join(m.dir, "home", "rebased.tar")
+	for _, args := range [][]string{
+		{"build", "--push", "--provenance=false", "-t", ref("built"), "."},
+		{"bake", "--push"},
+		{"squash", ref("built"), "--base", base, "--push", "--provenance=false", "-t", ref("squashed")},
+		{"diff-build", base + ".." + ref("built")},
+		{"rebase", ref("built"), "--from", base, "--onto", ref("newer"), "--push", "--provenance=false", "-t", ref("rebased")},
+		// Not from registry to registry, and still without a daemon.
+		{"rebase", ref("built"), "--from", base, "--onto", ref("newer"), "--provenance=false", "-o", "type=oci,dest=" + tar},
+		// Files are what the layers have to be unpacked for.
+		{"rebase", ref("built"), "--from", base, "--onto", ref("newer"), "--provenance=false", "-o", "type=local,dest=" + filepath.Join(m.dir, "home", "files")},
+	} {
+		t.Run(args[0], func(t *testing.T) {
+			result := m.relink(t, dir, nil, args...)
+			if result.Code != 0 {
+				t.Errorf("%q: exit code %d\n%s", args, result.Code, result.Stderr)
+			}
+		})
+	}
+	if size, err := os.Stat(tar); err != nil || size.Size() == 0 {
+		t.Errorf("the rebased image is not in the file: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(m.dir, "home", "files", "page")); err != nil {
+		t.Errorf("the rebased files are not there: %v", err)
+	}
+	if layers := b.Image(t, ref("squashed"), "").Layers(); len(layers) != 2 {
+		t.Errorf("the squashed image has layers %q", layers)
+	}
+}
+
 // TestEmbeddedTogether has eight commands at once start one daemon.
 func TestEmbeddedTogether(t *testing.T) {
 	t.Parallel()

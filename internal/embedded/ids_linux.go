@@ -58,7 +58,7 @@ func (k idKind) ranges() ([]idRange, error) {
 	}
 	if len(found) == 0 {
 		return nil, errdefs.Unsupportedf(
-			fmt.Sprintf("Ask root to add the line %s:%d:%d to %s, or name another builder with --builder.", name, next, subordinates, k.file),
+			fmt.Sprintf("Ask root to add the line %s:%d:%d to /etc/subuid and to /etc/subgid, or name another builder with --builder.", name, next, subordinates),
 			"the embedded builder cannot unpack layers: %s has no IDs in %s", name, k.file)
 	}
 	return found, nil

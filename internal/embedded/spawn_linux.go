@@ -167,15 +167,16 @@ func mapIDs(ctx context.Context, pid int) error {
 
 // cannotStart says what keeps a child from its namespaces.
 func cannotStart(err error) error {
-	if !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EINVAL) {
+	var cause syscall.Errno
+	if !errors.As(err, &cause) || cause != syscall.EPERM && cause != syscall.ENOSPC && cause != syscall.EINVAL {
 		return fmt.Errorf("starting the embedded builder: %w", err)
 	}
 	if os.Geteuid() == 0 {
 		return errdefs.Unsupportedf("Run the container with --privileged, or name another builder with --builder.",
-			"the embedded builder cannot unpack layers: root has no permission to mount here (CAP_SYS_ADMIN): %w", err)
+			"the embedded builder cannot unpack layers: root has no permission to mount here (CAP_SYS_ADMIN): %w", cause)
 	}
 	return errdefs.Unsupportedf("Allow user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns), or name another builder with --builder.",
-		"the embedded builder cannot unpack layers: user namespaces are switched off: %w", err)
+		"the embedded builder cannot unpack layers: user namespaces are switched off: %w", cause)
 }
 
 // keepLog is the size beyond which the log of earlier daemons is put aside.
