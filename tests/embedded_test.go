@@ -551,7 +551,8 @@ func TestEmbeddedInherits(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := m.command(t, embeddedContext(t, "FROM scratch\nCOPY page /\n"), nil, "--builder", "embedded", "build", "--output", "type=cacheonly", ".")
-	cmd.ExtraFiles = []*os.File{lock}
+	// The first ones are where the daemon has files of its own.
+	cmd.ExtraFiles = []*os.File{lock, lock, lock, lock, lock, lock}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
