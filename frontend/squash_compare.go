@@ -33,7 +33,7 @@ type squashComparison struct {
 // squashDiff is what was found in a directory and below it.
 type squashDiff struct {
 	gone   []layers.Removal
-	same   []string // what the base has as well, as .dockerignore knows it
+	same   []string // what is not to be copied, as .dockerignore knows it
 	linked []layers.Links
 	nodes  []layers.Node
 	lost   []string // paths with extended attributes that no layer of BuildKit's has
@@ -113,7 +113,10 @@ func inBoth(dir string, base, above, added map[string]*fstypes.Stat) (diff squas
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(above)) {
-		if pattern, ok := ignorePattern(path.Join(dir, name)); ok && added[name] == nil {
+		if added[name] != nil || !worthLeavingOut(above[name]) {
+			continue
+		}
+		if pattern, ok := ignorePattern(path.Join(dir, name)); ok {
 			diff.same = append(diff.same, pattern)
 		}
 	}
@@ -138,6 +141,18 @@ func inBoth(dir string, base, above, added map[string]*fstypes.Stat) (diff squas
 		}
 	}
 	return diff, nil
+}
+
+// smallFile is the size of a file below which it is copied faster than left out:
+// every name that is left out is compared with every other.
+const smallFile = 64 << 10
+
+// worthLeavingOut says whether what the base has as well should not be copied. If it
+// is, BuildKit finds that it is the same when it makes the layer; not so devices,
+// which the copy may make another.
+func worthLeavingOut(st *fstypes.Stat) bool {
+	mode := os.FileMode(st.Mode)
+	return mode&os.ModeSymlink == 0 && (!mode.IsRegular() || st.Size >= smallFile)
 }
 
 // linksOf are the names in a directory that belong to one file, by the first of

@@ -105,6 +105,7 @@ var hazards = []struct {
 	{"capabilities", []bed.File{bed.Text("f", "1"), bed.Text("c", "1").WithMode(0o755)}, [][]bed.File{{{Path: "c", Content: "1", Mode: 0o755, Xattrs: map[string]string{"security.capability": capability}}}, {{Path: "new", Content: "1", Mode: 0o755, Xattrs: map[string]string{"security.capability": capability}}, {Path: "link", Hardlink: "new", Mode: 0o755, Xattrs: map[string]string{"security.capability": capability}}}}},
 	{"times", []bed.File{bed.Text("f", "1")}, [][]bed.File{{{Path: "f", Content: "1", ModTime: early}}, {{Path: "g", Content: "2", ModTime: early}, {Path: "l", Symlink: "g", ModTime: early}}}},
 	{"names", []bed.File{bed.Text("a\xff", "1"), bed.Text("b\xfe", "2"), bed.Dir("d\xff", 0o755), bed.Text("d\xff/gone", "3"), bed.Text("d\xff/stays", "4"), bed.Text("[x]*?", "5")}, [][]bed.File{{bed.Text(".wh.a\xff", ""), bed.Text("c\xff", "6"), bed.Text("\u00e4", "7"), bed.Text(".wh.[x]*?", "")}, {bed.Dir("d\xff", 0o755), bed.Text("d\xff/.wh.gone", ""), bed.Text("d\xff/new\xfe", "8"), bed.Text(" blank ", "9"), bed.Text("!x", "10")}}},
+	{"unchanged beside changed", []bed.File{bed.Dir("d", 0o755), bed.Text("d/small", "1"), bed.Text("d/big", strings.Repeat("2", 100<<10)), bed.Link("d/link", "small"), bed.Text("d/one", "3"), {Path: "d/other", Hardlink: "d/one"}}, [][]bed.File{{bed.Dir("d", 0o755), bed.Text("d/new", "4")}, {bed.Dir("d", 0o755), bed.Text("d/newer", "5")}}},
 	{"whiteouts of nothing", nil, [][]bed.File{{bed.Text(".wh.none", ""), bed.Text("a", "1")}, {bed.Text(".wh.none", ""), bed.Text("b", "1")}}},
 	{"a layer without data", nil, [][]bed.File{{bed.Text("a", "1")}, {}, {bed.Text("b", "1")}}},
 }
@@ -154,6 +155,11 @@ func TestSquash(t *testing.T) {
 	r.push(t, "app:1", config, append([][]bed.File{base}, own...)...)
 	result := r.squash(t, r.ref("app:1"), "--keep-base", "--base", r.ref("base:1"), "--provenance=false", "--push", "-t", r.ref("out:1")).MustSucceed(t)
 	r.wantSquashed(t, "app:1", "out:1", 1)
+	for _, path := range r.bed.Image(t, r.ref("out:1"), "").LayerPaths[1] {
+		if dir := "/unchanged-beside-changed/"; strings.HasPrefix(path, dir) && !strings.HasPrefix(path, dir+"d/new") {
+			t.Errorf("the layer has %s, which is as in the base", path)
+		}
+	}
 	for _, want := range []string{"layers before: 4 (", "layers after: 2 (", "pushed with 2 layers", "warning: ", "who has the layers of the image already"} {
 		if !strings.Contains(result.Stderr, want) {
 			t.Errorf("the report does not say %q:\n%s", want, result.Stderr)
@@ -192,7 +198,7 @@ ENV A=b
 RUN rm /etc/group && mkdir -p /d/e && echo 1 > /d/e/f && ln /d/e/f /d/e/g && ln -s nothing /d/broken
 FROM base AS middle
 COPY file /bin/file
-RUN busybox mkfifo /d/q && busybox mknod /d/c c 5 1 && busybox mknod /d/e/b b 7 3 && chmod 4755 /d/e/f && echo gone > /gone
+RUN busybox mkfifo /d/q && busybox mknod /d/c c 5 1 && busybox mknod /d/e/b b 7 3 && busybox mknod /d/b b 7 4 && chmod 4755 /d/e/f && echo gone > /gone
 FROM middle
 RUN rm /gone && chmod 1777 /d && echo 2 > /d/x && touch -d '2001-02-03 04:05:06' /d/x && busybox dd if=/dev/zero of=/d/sparse bs=1 count=1 seek=9999999
 WORKDIR /d/work

@@ -15,7 +15,8 @@ import (
 type Squash struct {
 	Base llb.State
 	// Above is what the base is to become. It is copied but for what Except names
-	// (in the way of .dockerignore), which the base has as well. It is copied in one
+	// (in the way of .dockerignore), of which the base has at least as much as makes
+	// a copy not worth while. It is copied in one
 	// piece, so that names of one file stay that.
 	Above  llb.State
 	Except []string
