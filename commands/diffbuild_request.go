@@ -48,7 +48,7 @@ func (d *diffRun) requestParts(wanted, output string) (frontend.DiffReport, erro
 		}
 	}
 	// What goes to stdout is the list; --quiet would have the image's ID there.
-	settings := map[string]string{"provenance": "false", "sbom": "false", "iidfile": "", "metadata-file": ""}
+	settings := map[string]string{"provenance": "false", "sbom": "false", "iidfile": ""}
 	if quiet, _ := flags.GetBool("quiet"); quiet {
 		settings["quiet"], settings["progress"] = "false", "none"
 	}

@@ -9,8 +9,10 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
+	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"github.com/docker-relink/relink/internal/definition"
 	"github.com/docker-relink/relink/internal/errdefs"
 )
 
@@ -43,12 +45,33 @@ func (d *diffing) ownBase(ctx context.Context, b *diffed) (*sideOn, error) {
 
 // baseOfBuilt is the image that a build stands on, or nothing.
 func baseOfBuilt(ctx context.Context, s *sideOn) (*sideOn, error) {
-	if base := s.own("the base"); base != nil {
-		base.name = baseName(base.image)
-		return base, nil
+	bottom := s.graph.Bottom(s.graph.Root())
+	g, err := definition.Parse(s.graph.Definition(bottom))
+	if err != nil {
+		return nil, err
 	}
-	g, err := graphOfState(ctx, llb.Scratch())
-	return &sideOn{name: emptySide, graph: g}, err
+	op := s.graph.Op(bottom)
+	switch source := op.GetSource(); {
+	case s.bottom != nil:
+		return &sideOn{name: baseName(s.bottom), digest: s.bottom.digest, raw: s.bottom.raw, graph: g, image: s.bottom, bottom: s.bottom}, nil
+	case source != nil: // such as an image of an OCI layout
+		return &sideOn{name: source.Identifier, raw: s.baseRaw, graph: g}, nil
+	case changesFiles(op):
+		return nil, errdefs.Invalidf("Name it: BASE..", "what %s stands on cannot be told from what its frontend made", s.name)
+	default:
+		g, err = graphOfState(ctx, llb.Scratch())
+		return &sideOn{name: emptySide, graph: g}, err
+	}
+}
+
+// changesFiles says whether an operation on files stands on another.
+func changesFiles(op *pb.Op) bool {
+	for _, action := range op.GetFile().GetActions() {
+		if action.Input >= 0 && action.Input < int64(len(op.Inputs)) {
+			return true
+		}
+	}
+	return false
 }
 
 // baseName is the name of a base without the digest that it was pinned to.

@@ -32,7 +32,9 @@ type sideOn struct {
 	name   string
 	digest digest.Digest
 	raw    []byte // the image config, nil when there is none
-	graph  *definition.Graph
+	// baseRaw is the config of what a build stands on, where its frontend says it.
+	baseRaw []byte
+	graph   *definition.Graph
 	// image is set where the side is an image as it came, bottom where it stands
 	// on one.
 	image, bottom *imageOn
@@ -81,13 +83,13 @@ func imageSide(ctx context.Context, name string, img *imageOn) (*sideOn, error) 
 }
 
 func (d *diffing) builtOn(ctx context.Context, s *diffSide, p *ocispecs.Platform) (*sideOn, error) {
-	ref, raw := s.built.Ref, s.built.Metadata[exptypes.ExporterImageConfigKey]
+	ref, suffix := s.built.Ref, ""
 	if ref == nil && len(s.built.Refs) > 0 {
 		id, err := builtPlatform(s.built, p)
 		if err != nil {
 			return nil, err
 		}
-		ref, raw = s.built.Refs[id], s.built.Metadata[exptypes.ExporterImageConfigKey+"/"+id]
+		ref, suffix = s.built.Refs[id], "/"+id
 	}
 	st := llb.Scratch()
 	if ref != nil {
@@ -100,7 +102,12 @@ func (d *diffing) builtOn(ctx context.Context, s *diffSide, p *ocispecs.Platform
 	if err != nil {
 		return nil, err
 	}
-	return d.standing(ctx, &sideOn{name: s.name, raw: raw, graph: g}, p)
+	side := &sideOn{
+		name: s.name, graph: g,
+		raw:     s.built.Metadata[exptypes.ExporterImageConfigKey+suffix],
+		baseRaw: s.built.Metadata[exptypes.ExporterImageBaseConfigKey+suffix],
+	}
+	return d.standing(ctx, side, p)
 }
 
 // builtPlatform is the key of a platform in a result of several.
@@ -134,20 +141,6 @@ func (d *diffing) standing(ctx context.Context, s *sideOn, p *ocispecs.Platform)
 	}
 	s.bottom = img
 	return s, nil
-}
-
-// own is the side of its own base.
-func (s *sideOn) own(name string) *sideOn {
-	if s.bottom == nil {
-		return nil
-	}
-	root := s.graph.Bottom(s.graph.Root())
-	def := s.graph.Definition(root)
-	g, err := definition.Parse(def)
-	if err != nil {
-		return nil
-	}
-	return &sideOn{name: name, digest: s.bottom.digest, raw: s.bottom.raw, graph: g, image: s.bottom, bottom: s.bottom}
 }
 
 func (s *sideOn) state() (llb.State, error) { return state(s.graph.Definition(s.graph.Root())) }

@@ -165,6 +165,16 @@ func TestDiffOutputs(t *testing.T) {
 	// Paths to the sides may have dots of their own.
 	list, _ := diffed(t, d.bed, filepath.Join(dir, "side0"), "--exact", "oci-layout://../side0:it..oci-layout://../side1:it")
 	wantPlain(t, list, d.bed.Image(t, d.one, ""), d.bed.Image(t, d.two, ""))
+
+	// As the base of a Dockerfile, too.
+	bed.WriteFiles(t, dir, bed.Text("f", "f\n"), bed.Text("Dockerfile", "FROM base\nCOPY f /app/f\nENV A=b\n"))
+	context := []string{"--build-context", "base=oci-layout://side0:it", "."}
+	list, _ = diffed(t, d.bed, dir, context...)
+	wantShown(t, list, "A /app/f")
+	r := d.bed.Docker(t, dir, nil, append([]string{"relink", "diff-build", "--config", "--format", "{{.Kind}} {{.Field}}"}, context...)...).MustSucceed(t)
+	if want := "A config.Env A\nA history[2]\nA history[3]\n"; r.Stdout != want {
+		t.Errorf("the configs differ by\n%s\nwant\n%s", r.Stdout, want)
+	}
 }
 
 // Of images for several platforms all are listed, or the one that is asked for.
@@ -310,8 +320,15 @@ func TestDiffOfZstd(t *testing.T) {
 func TestDiffMetadata(t *testing.T) {
 	t.Parallel()
 	d := newDiffImages(t, "metadata")
+	for _, how := range [][]string{nil, {"--push", "-t", d.bed.Registry.Ref("diff/metadata:out")}} {
+		wantDiffMetadata(t, d, how...)
+	}
+}
+
+func wantDiffMetadata(t *testing.T, d *diffImages, how ...string) {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "metadata.json")
-	d.bed.Docker(t, "", nil, "relink", "diff-build", "--metadata-file", file, "--push", "-t", d.bed.Registry.Ref("diff/metadata:out"), d.base+".."+d.two).MustSucceed(t)
+	d.bed.Docker(t, "", nil, append([]string{"relink", "diff-build", "--metadata-file", file, d.base + ".." + d.two}, how...)...).MustSucceed(t)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
