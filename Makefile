@@ -15,6 +15,9 @@ FRONTEND_IMAGE     ?= relink-frontend:$(VERSION)
 FRONTEND_PLATFORMS ?= linux/$(shell go env GOARCH)
 FRONTEND_FLAGS     ?= --load
 
+# The systems that no test runs on; one of them is enough for a change.
+SYSTEMS ?= darwin windows
+
 # Builds wait for disks and the network more than for the processor.
 PARALLEL     ?= 4
 TEST_TIMEOUT ?= 20m
@@ -29,7 +32,7 @@ build: ## build bin/docker-relink
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-relink ./cmd/docker-relink
 
 check-builds: ## compile for the systems and the build tag that tests do not run on
-	for os in darwin windows; do CGO_ENABLED=0 GOOS=$$os go build -o /dev/null ./cmd/docker-relink; done
+	for os in $(SYSTEMS); do CGO_ENABLED=0 GOOS=$$os go build -o /dev/null ./cmd/docker-relink; done
 	CGO_ENABLED=0 go build -tags no_embedded -o /dev/null ./cmd/docker-relink
 
 frontend-image: ## build the frontend image (FRONTEND_IMAGE, FRONTEND_PLATFORMS, FRONTEND_FLAGS)

@@ -17,6 +17,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -92,10 +93,13 @@ func TestEmbeddedRegistry(t *testing.T) {
 		bed.Text("buildx/buildkitd.default.toml", fmt.Sprintf("[registry.%q]\n  http = false\n  ca = [%q]\n", host, filepath.Join(m.dir, "docker", "ca.pem"))),
 	)
 	build().MustSucceed(t)
-	for _, how := range []string{"embedded", ""} {
-		m.relink(t, "/", nil, "--builder="+how, "rebase", host+"/closed/app:1", "--from", host+"/closed/base:1", "--onto", host+"/closed/base:2",
-			"--push", "--provenance=false", "-t", host+"/closed/rebased:1"+how).MustSucceed(t)
-		got := b.Image(t, b.Registry.Ref("closed/rebased:1"+how), "")
+	for tag, args := range map[string][]string{
+		"straight": {"--builder=embedded"}, "process": {"--builder=embedded", byBuilder}, "fallback": {byBuilder},
+	} {
+		m.relink(t, "/", nil, slices.Concat([]string{"rebase"}, args, []string{host + "/closed/app:1", "--from", host + "/closed/base:1", "--onto", host + "/closed/base:2",
+			"--push", "--provenance=false", "-t", host + "/closed/rebased:" + tag,
+		})...).MustSucceed(t)
+		got := b.Image(t, b.Registry.Ref("closed/rebased:"+tag), "")
 		if len(got.Layers()) != 2 || got.Layers()[0] != b.Image(t, b.Registry.Ref("closed/base:2"), "").Layers()[0] {
 			t.Errorf("layers %q", got.Layers())
 		}

@@ -97,6 +97,10 @@ func (m station) ref(name, tag string) string {
 	return m.bed.Registry.Ref("embedded/" + slug(name) + ":" + tag)
 }
 
+// byBuilder keeps a rebase from going from registry to registry, without a
+// builder of any kind.
+const byBuilder = "--progress=rawjson"
+
 // rebases wants a rebase by the builder in the process: nothing unpacked, no
 // daemon.
 func (m station) rebases(t *testing.T, name string) {
@@ -114,8 +118,7 @@ func (m station) rebases(t *testing.T, name string) {
 	}
 	m.bed.Push(t, m.ref(name, "app"), app)
 	result := m.relink(t, "/", nil, "--builder", "embedded", "rebase", m.ref(name, "app"), "--from", m.ref(name, "base1"),
-		"--onto", m.ref(name, "base2"), "-t", m.ref(name, "rebased"), "--push", "--provenance=false",
-		"--iidfile", filepath.Join(t.TempDir(), "id")).MustSucceed(t) // A file that only a builder's build writes.
+		"--onto", m.ref(name, "base2"), "-t", m.ref(name, "rebased"), "--push", "--provenance=false", byBuilder).MustSucceed(t)
 	got := m.bed.Image(t, m.ref(name, "rebased"), "")
 	base, old := m.bed.Image(t, m.ref(name, "base2"), ""), m.bed.Image(t, m.ref(name, "app"), "")
 	want := append(base.Layers(), old.Layers()[1:]...)
@@ -124,6 +127,9 @@ func (m station) rebases(t *testing.T, name string) {
 	}
 	if pids := m.daemons(t); len(pids) > 0 {
 		t.Errorf("a rebase has left processes %d", pids)
+	}
+	if !strings.Contains(result.Stderr, "starting the embedded builder") || strings.Contains(result.Stderr, "registry to registry") {
+		t.Errorf("the builder was not used:\n%s", result.Stderr)
 	}
 	if strings.Contains(result.Stderr, "level=") {
 		t.Errorf("the builder's log is on the terminal:\n%s", result.Stderr)

@@ -5,9 +5,10 @@
 # usage: tools/setup.sh [PACKAGE]...    more packages than those for all
 set -euo pipefail
 
-# What each package is for: runc runs the build steps, busybox-static and
-# debootstrap make the base images, git serves the git contexts.
-packages=(runc busybox-static debootstrap git ca-certificates "$@")
+# What each package is for: runc runs the build steps, uidmap gives users IDs for
+# them, busybox-static and debootstrap make the base images, git serves the git
+# contexts.
+packages=(runc uidmap busybox-static debootstrap git ca-certificates "$@")
 
 missing=()
 for package in "${packages[@]}"; do

@@ -115,8 +115,9 @@ func (p Place) Running() (*Record, error) {
 	if _, err := os.Stat(p.Dir); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
+	// Shared, for others may ask at the same time.
 	lock := p.alive()
-	free, err := lock.TryLock()
+	free, err := lock.TryRLock()
 	if err != nil {
 		return nil, fmt.Errorf("looking for the embedded builder: %w", err)
 	}

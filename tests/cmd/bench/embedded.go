@@ -26,10 +26,11 @@ exit $code
 // brings along, and by a daemon that is started for the command, with no state
 // and with that of the last time.
 func (r *runner) embeddedRebasers() []rebaser {
+	// By the builder, and not without any as relink does when it can.
 	rebase := func(builder, host, tag string) *exec.Cmd {
 		at := func(what string) string { return host + "/" + what }
 		return r.bed.DockerCommand(r.t.Context(), "", []string{"RELINK_EMBEDDED=auto"}, "relink", "rebase", at(rebaseApp),
-			"--from", at(rebaseOld), "--onto", at(rebaseNew), "--push", "--provenance=false", "-t", at(tag), "--builder", builder)
+			"--from", at(rebaseOld), "--onto", at(rebaseNew), "--push", "--provenance=false", "-t", at(tag), "--builder", builder, "--progress", "rawjson")
 	}
 	dir, err := os.MkdirTemp("/tmp", "relink-bench-")
 	if err != nil {
