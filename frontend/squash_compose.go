@@ -38,9 +38,7 @@ func squashOn(ctx context.Context, c gateway.Client, base, above llb.State, what
 	}
 	diff, err := compareForSquash(ctx, refs[0], refs[1], refs[2])
 	if err != nil {
-		// BuildKit cannot subtract layers that have whiteouts in an opaque directory.
-		// If it is not that, it comes again.
-		return squashByFiles(ctx, c, base, above, what)
+		return squashed{}, fmt.Errorf("comparing the image with its base: %w", err)
 	}
 	remarks, err := rootRemarks(ctx, refs[0], refs[1])
 	if err != nil {

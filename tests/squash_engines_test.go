@@ -41,6 +41,8 @@ func TestSquashEngines(t *testing.T) {
 			if kind != bed.CurrentEngine {
 				result := engine.Docker(t, "", nil, "relink", "squash", r.ref("app:1"), "--from-layer", "3", "--push", "-t", r.ref("none:1"))
 				wantRefused(t, result, "cannot take the first 2 layers", "--base")
+				engine.Docker(t, "", nil, "relink", "squash", r.ref("app:1"), "--all", "--push", "--provenance=false", "-t", r.ref("all:"+string(kind))).MustSucceed(t)
+				wantSameTree(t, app, r.bed.Image(t, r.ref("all:"+string(kind)), ""))
 			}
 			dir := filepath.Join(t.TempDir(), "squash"+string(kind))
 			bed.WriteFiles(t, dir, bed.Text("Dockerfile", dockerfile))
@@ -97,6 +99,7 @@ func TestSquashOutputs(t *testing.T) {
 	dockerfile := "FROM " + r.bed.Base(t, "busybox") + "\nRUN echo 1 > /one\nRUN rm /one && echo 2 > /two\nCOPY file /file\n"
 	dir := filepath.Join(t.TempDir(), slug(r.name))
 	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("file", r.name), bed.Text("Dockerfile", dockerfile))
+	builders := []*bed.Builder{r.bed.NewBuilder(t), r.bed.NewBuilder(t)}
 	t.Run("local", func(t *testing.T) {
 		out := t.TempDir()
 		r.bed.Docker(t, dir, nil, "relink", "build", "--squash", "-o", out, ".").MustSucceed(t)
@@ -136,7 +139,7 @@ ENTRYPOINT ["/bin/sh", "-c", "mkdir -p $BUILDKIT_SCAN_DESTINATION && { echo '{\"
 	})
 	t.Run("cache", func(t *testing.T) {
 		var layers []string
-		for i, builder := range []*bed.Builder{r.bed.NewBuilder(t), r.bed.NewBuilder(t)} {
+		for i, builder := range builders {
 			cache := r.ref("cache:1")
 			tag := fmt.Sprint("cached:", i)
 			result := r.build(t, "relink", tag, dockerfile, "--squash", "--builder", builder.Name, "--cache-from", cache, "--cache-to", "type=registry,mode=max,ref="+cache).MustSucceed(t)
@@ -150,7 +153,7 @@ ENTRYPOINT ["/bin/sh", "-c", "mkdir -p $BUILDKIT_SCAN_DESTINATION && { echo '{\"
 	})
 	t.Run("epoch", func(t *testing.T) {
 		var digests []string
-		for _, builder := range []*bed.Builder{r.bed.NewBuilder(t), r.bed.NewBuilder(t)} {
+		for _, builder := range builders {
 			r.bed.Docker(t, dir, []string{"SOURCE_DATE_EPOCH=1700000000"}, "relink", "build", "--squash", "--builder", builder.Name, "--provenance=false",
 				"-o", "type=registry,rewrite-timestamp=true", "-t", r.ref("epoch:1"), ".").MustSucceed(t)
 			is := r.bed.Image(t, r.ref("epoch:1"), "")

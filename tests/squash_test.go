@@ -422,7 +422,7 @@ func TestSquashLeavesNothing(t *testing.T) {
 func TestSquashRandom(t *testing.T) {
 	t.Parallel()
 	r := newSquashRepo(t, "random")
-	for i := range 8 {
+	for i := range 6 {
 		seed := uint64(i) + 100
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(seed, seed))
