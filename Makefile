@@ -31,9 +31,11 @@ help: ## list the targets
 build: ## build bin/docker-relink
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/docker-relink ./cmd/docker-relink
 
-check-builds: ## compile for the systems and the build tag that tests do not run on
+check-builds: build ## compile for the systems and the build tag that tests do not run on
 	for os in $(SYSTEMS); do CGO_ENABLED=0 GOOS=$$os go build -o /dev/null ./cmd/docker-relink; done
-	CGO_ENABLED=0 go build -tags no_embedded -o /dev/null ./cmd/docker-relink
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -tags no_embedded -o bin/without-embedded ./cmd/docker-relink
+	added=$$(( $$(stat -c %s bin/docker-relink) - $$(stat -c %s bin/without-embedded) )); rm bin/without-embedded; \
+		if [ $$added -gt 10000000 ]; then echo "the embedded builder adds $$added bytes, more than 10 MB" >&2; exit 1; fi
 
 frontend-image: ## build the frontend image (FRONTEND_IMAGE, FRONTEND_PLATFORMS, FRONTEND_FLAGS)
 	for platform in $(FRONTEND_PLATFORMS); do \
