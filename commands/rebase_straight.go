@@ -142,7 +142,7 @@ func (s *straight) readAnnotations(_ rebaseOptions, flags *pflag.FlagSet) bool {
 // readProvenance knows the usual kinds of it.
 func (s *straight) readProvenance(_ rebaseOptions, flags *pflag.FlagSet) bool {
 	kind, err := flags.GetString("provenance")
-	if err != nil {
+	if err != nil || os.Getenv("BUILDX_NO_DEFAULT_OCI_ARTIFACT") != "" {
 		return false
 	}
 	switch kind {
@@ -167,7 +167,7 @@ func (s *straight) readProvenance(_ rebaseOptions, flags *pflag.FlagSet) bool {
 // before all that it names is there.
 func (s *straight) run(ctx context.Context) (*frontend.RebaseReport, digest.Digest, error) {
 	ctx = s.withAccess(ctx)
-	defer s.prepare(ctx)()
+	s.known.Connect(ctx, s.targets[0], manyWrites)
 	plan, err := (&frontend.Frontend{Images: s.known}).PlanRebase(ctx, &withoutBuilder{request: s.request, known: s.known})
 	if err != nil {
 		return nil, "", err
@@ -194,19 +194,7 @@ func (s *straight) withAccess(ctx context.Context) context.Context {
 	return registry.WithAccess(ctx, read, s.targets)
 }
 
-// prepare does what the push will need while the images are read, and returns the
-// function that takes back what of it was not needed.
-func (s *straight) prepare(ctx context.Context) (undo func()) {
-	repo := reference.TrimNamed(s.targets[0])
-	blobs := 1 // the config
-	if s.attest {
-		blobs += 2 // the statement, and the config of the attestations
-	}
-	s.known.Connect(ctx, repo, manyWrites-blobs)
-	return s.known.BeginUploads(ctx, repo, blobs)
-}
-
-// manyWrites is how many writes at the same time are prepared for.
+// manyWrites is how many writes at the same time there are connections for.
 const manyWrites = 8
 
 // assemble writes the manifests of what was planned.
@@ -236,6 +224,9 @@ func (s *straight) assemble(plan *frontend.RebasePlan) (*image.Assembled, error)
 		return nil, err
 	}
 	for key := range s.annotations {
+		if key.Platform != nil && !slices.ContainsFunc(parts, func(p image.Part) bool { return frontend.PlatformID(p.Platform) == frontend.PlatformID(*key.Platform) }) {
+			return nil, errdefs.Invalidf("", "there is no image for %s to annotate with %s", frontend.PlatformID(*key.Platform), key.Key)
+		}
 		if !a.Index && (key.Type == exptypes.AnnotationIndex || key.Type == exptypes.AnnotationIndexDescriptor) {
 			return nil, errdefs.Invalidf("", "there is no index to annotate with %s", key.Key)
 		}

@@ -22,8 +22,7 @@ import (
 // Images reads what registries say of images, and none of their layers. What it
 // has read it keeps: one run sees one state of a tag.
 type Images struct {
-	wire    *wire
-	uploads uploads
+	wire *wire
 
 	descriptions memo[*image.Description] // by reference
 	contents     memo[[]byte]             // by digest
@@ -31,7 +30,7 @@ type Images struct {
 
 // NewImages makes one with buildx's way to registries.
 func NewImages(opt imagetools.Opt) *Images {
-	return &Images{wire: newWire(opt), uploads: uploads{begun: map[string][]chan *answer{}}}
+	return &Images{wire: newWire(opt)}
 }
 
 // Describe reads an image's index, if it has one, and its manifests.

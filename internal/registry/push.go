@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
-	"sync"
 
 	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/distribution/reference"
@@ -64,64 +62,10 @@ func (r *Images) Mount(ctx context.Context, into, from reference.Named, blob dig
 	return nil
 }
 
-// uploads are begun before it is known what for: to begin one costs a round trip,
-// which can be made while other things are read.
-type uploads struct {
-	mu    sync.Mutex
-	begun map[string][]chan *answer // by repository; each gives one, nil on failure
-}
-
-func (u *uploads) take(repo string) chan *answer {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	list := u.begun[repo]
-	if len(list) == 0 {
-		return nil
-	}
-	u.begun[repo] = list[1:]
-	return list[0]
-}
-
-// BeginUploads begins so many uploads in a repository, for PushBlob to go on with,
-// and returns the function that ends those that were not needed.
-func (r *Images) BeginUploads(ctx context.Context, into reference.Named, n int) (end func()) {
-	for range n {
-		begun := make(chan *answer, 1)
-		go func() {
-			got, err := r.beginUpload(ctx, into)
-			if err != nil {
-				got = nil // It is begun again when it is needed, and the error comes again.
-			}
-			begun <- got
-		}()
-		r.uploads.mu.Lock()
-		r.uploads.begun[into.Name()] = append(r.uploads.begun[into.Name()], begun)
-		r.uploads.mu.Unlock()
-	}
-	return func() {
-		for begun := r.uploads.take(into.Name()); begun != nil; begun = r.uploads.take(into.Name()) {
-			if got := <-begun; got != nil {
-				_ = r.endUpload(context.WithoutCancel(ctx), into, got) // The registry forgets it some day.
-			}
-		}
-	}
-}
-
-func (r *Images) beginUpload(ctx context.Context, into reference.Named) (*answer, error) {
-	return r.wire.send(ctx, ask{method: http.MethodPost, repo: into, path: "blobs/uploads/", write: true})
-}
-
 // PushBlob writes a small blob into a repository.
 func (r *Images) PushBlob(ctx context.Context, into reference.Named, content []byte) error {
 	blob := digest.FromBytes(content)
-	var begun *answer
-	if early := r.uploads.take(into.Name()); early != nil {
-		begun = <-early
-	}
-	var err error
-	if begun == nil {
-		begun, err = r.beginUpload(ctx, into)
-	}
+	begun, err := r.wire.send(ctx, ask{method: http.MethodPost, repo: into, path: "blobs/uploads/", write: true})
 	if err == nil {
 		err = r.finishUpload(ctx, into, begun, blob, content)
 	}
@@ -131,31 +75,23 @@ func (r *Images) PushBlob(ctx context.Context, into reference.Named, content []b
 	return nil
 }
 
+// finishUpload sends the blob to the place that the registry has given the upload.
 func (r *Images) finishUpload(ctx context.Context, into reference.Named, begun *answer, blob digest.Digest, content []byte) error {
-	return r.toUpload(ctx, into, begun, url.Values{"digest": {blob.String()}}, ask{
-		method: http.MethodPut, repo: into, body: content, write: true,
-		header: map[string]string{"Content-Type": "application/octet-stream"},
-	})
-}
-
-func (r *Images) endUpload(ctx context.Context, into reference.Named, begun *answer) error {
-	return r.toUpload(ctx, into, begun, nil, ask{method: http.MethodDelete, repo: into, write: true})
-}
-
-// toUpload asks at the place that the registry has given an upload.
-func (r *Images) toUpload(ctx context.Context, into reference.Named, begun *answer, query url.Values, a ask) error {
 	location, err := begun.url.Parse(begun.header.Get("Location"))
 	if err != nil {
 		return fmt.Errorf("reading the place of the upload: %w", err)
 	}
-	all := location.Query()
-	maps.Copy(all, query)
-	location.RawQuery = all.Encode()
+	query := location.Query()
+	query.Set("digest", blob.String())
+	location.RawQuery = query.Encode()
 	hosts, err := r.wire.hostsOf(reference.Domain(into))
 	if err != nil {
 		return err
 	}
-	_, err = r.wire.sendTo(ctx, hosts[len(hosts)-1], location.String(), a)
+	_, err = r.wire.sendTo(ctx, hosts[len(hosts)-1], location.String(), ask{
+		method: http.MethodPut, repo: into, body: content, write: true,
+		header: map[string]string{"Content-Type": "application/octet-stream"},
+	})
 	return err
 }
 
