@@ -183,6 +183,17 @@ func TestSquash(t *testing.T) {
 		r.squash(t, r.ref("app:1"), "--from-layer", "2", "--provenance=false", "--push", "-t", r.ref("part:1")).MustSucceed(t)
 		r.wantSquashed(t, "app:1", "part:1", 1)
 	})
+	t.Run("time and labels", func(t *testing.T) {
+		r.bed.Docker(t, "", []string{"SOURCE_DATE_EPOCH=1700000000"}, "relink", "squash", r.ref("app:1"), "--base", r.ref("base:1"),
+			"--provenance=false", "--push", "-t", r.ref("epoch:1"), "--label", "more=yes", "--annotation", "manifest:also=mine").MustSucceed(t)
+		image := r.bed.Image(t, r.ref("epoch:1"), "")
+		if last := image.Config.History[len(image.Config.History)-1]; image.Config.Created.Unix() != 1700000000 || last.Created.Unix() != 1700000000 {
+			t.Errorf("created %v, the entry %v", image.Config.Created, last.Created)
+		}
+		if image.Config.Config.Labels["more"] != "yes" || image.Config.Config.Labels["l"] != "m" || image.Manifest.Annotations["also"] != "mine" {
+			t.Errorf("labels %v, annotations %v", image.Config.Config.Labels, image.Manifest.Annotations)
+		}
+	})
 	t.Run("again", func(t *testing.T) {
 		builder := r.bed.NewBuilder(t)
 		r.squash(t, r.ref("app:1"), "--builder", builder.Name, "--base", r.ref("base:1"), "--provenance=false", "--push", "-t", r.ref("again:1")).MustSucceed(t)
