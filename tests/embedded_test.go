@@ -410,7 +410,7 @@ func TestEmbeddedLeaves(t *testing.T) {
 		}
 	}
 	log := m.relink(t, "/", nil, "builder", "logs").MustSucceed(t)
-	if n := strings.Count(log.Stdout, " leaves"); n < 2 {
+	if n := strings.Count(log.Stdout, " leaves"); n < 2 || strings.Contains(log.Stdout, "ERROR") {
 		t.Errorf("the daemon has left %d times:\n%s", n, log.Stdout)
 	}
 }

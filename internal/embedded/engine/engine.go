@@ -106,16 +106,13 @@ func New(ctx context.Context, opts Options, server ...grpc.ServerOption) (_ *Eng
 	return e, nil
 }
 
-// Serve answers on l until the engine is closed.
+// Serve answers on l until that or the engine is closed.
 func (e *Engine) Serve(l net.Listener) error {
-	if err := e.server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := e.server.Serve(l); err != nil && !errors.Is(err, grpc.ErrServerStopped) && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("serving the builder: %w", err)
 	}
 	return nil
 }
-
-// Drain waits for the requests that run, and takes no more.
-func (e *Engine) Drain() { e.server.GracefulStop() }
 
 // Close ends what runs and closes the state.
 func (e *Engine) Close() error {
