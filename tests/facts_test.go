@@ -40,8 +40,8 @@ func (m *machine) newBuilder(t *testing.T) {
 
 func (m *machine) build(t *testing.T, plugin, dir, ref string, args ...string) bed.Result {
 	t.Helper()
-	args = append([]string{plugin, "build", "--push", "-t", ref, "--cache-to", "type=inline"}, args...)
-	return m.bed.Docker(t, dir, m.env, append(args, ".")...)
+	args = append([]string{"build", "--push", "-t", ref, "--cache-to", "type=inline"}, args...)
+	return m.bed.Plugin(t, dir, m.env, plugin, append(args, ".")...)
 }
 
 // factBase pushes a base: one that looks like a distribution's, with more files.

@@ -68,8 +68,8 @@ func TestIndependence(t *testing.T) {
 
 func (m *machine) relink(t *testing.T, dir, ref string, args ...string) bed.Result {
 	t.Helper()
-	args = append([]string{"relink", "build", "--push", "-t", ref}, args...)
-	return m.bed.Docker(t, dir, m.env, append(args, ".")...).MustSucceed(t)
+	args = append([]string{"build", "--push", "-t", ref}, args...)
+	return m.bed.Plugin(t, dir, m.env, "relink", append(args, ".")...).MustSucceed(t)
 }
 
 // tenCopies is a context whose third stage's input has the given content.

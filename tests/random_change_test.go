@@ -59,8 +59,8 @@ func (c baseChange) run(t *testing.T) {
 	dockerfile := "FROM " + c.ref("base") + "\n" + strings.Join(c.dockerfile, "\n") + "\n"
 	bed.WriteFiles(t, dir, append(c.context, bed.Text("Dockerfile", dockerfile))...)
 	build := func(plugin, tag string, args ...string) bed.Result {
-		args = append([]string{plugin, "build", "--provenance=false", "--push", "-t", c.ref(tag)}, args...)
-		return c.bed.Docker(t, dir, nil, append(args, ".")...)
+		args = append([]string{"build", "--provenance=false", "--push", "-t", c.ref(tag)}, args...)
+		return c.bed.Plugin(t, dir, nil, plugin, append(args, ".")...)
 	}
 	c.push(t)
 	build("relink", "one")

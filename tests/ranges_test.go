@@ -52,7 +52,7 @@ func (b rangeBed) run(t *testing.T, plugin, dockerfile string, args ...string) b
 	for i := range args {
 		args[i] = b.expand(args[i])
 	}
-	return b.Docker(t, dir, nil, append(append([]string{plugin, "build", "--provenance=false"}, args...), ".")...)
+	return b.Plugin(t, dir, nil, plugin, append(append([]string{"build", "--provenance=false"}, args...), ".")...)
 }
 
 // build builds and pushes a tag of the test's repository.
