@@ -21,9 +21,10 @@ type benchmark struct {
 }
 
 type runner struct {
-	t     testing.TB
-	bed   *bed.Bed
-	pairs int
+	t   testing.TB
+	bed *bed.Bed
+	// pairs and repeats say how often something is run.
+	pairs, repeats int
 	// programs are the copies that run without the Docker CLI.
 	programs struct{ buildx, relink string }
 }

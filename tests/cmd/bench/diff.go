@@ -99,16 +99,16 @@ func (r *runner) diffOnce(d differ) (seconds, pulled, peak float64) {
 }
 
 // diffTable is the table of differences.
-func diffTable(results []diffResult, times int) string {
+func (r *runner) diffTable() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d times each, medians:\n\n", times)
+	fmt.Fprintf(&b, "%d times each, medians:\n\n", r.repeats)
 	b.WriteString("| | time | pulled | peak memory |\n|:---|---:|---:|---:|\n")
-	for _, r := range results {
+	for _, res := range r.differences(r.repeats) {
 		pulled := "none"
-		if bytes := median(r.pulled); bytes > 1e5 {
+		if bytes := median(res.pulled); bytes > 1e5 {
 			pulled = fmt.Sprintf("%.1f MB", bytes/1e6)
 		}
-		fmt.Fprintf(&b, "| %s | %.2f s | %s | %.0f MiB |\n", r.name, median(r.took), pulled, median(r.peaks)/(1<<20))
+		fmt.Fprintf(&b, "| %s | %.2f s | %s | %.0f MiB |\n", res.name, median(res.took), pulled, median(res.peaks)/(1<<20))
 	}
 	return b.String()
 }

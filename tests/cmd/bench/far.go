@@ -5,18 +5,14 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"time"
 
 	"github.com/docker-relink/relink/tests/bed"
 	"github.com/docker-relink/relink/tests/delay"
 )
 
-// distance is the round trip to a builder that is far away.
-const distance = 40 * time.Millisecond
-
 // far are builds on a builder that is far away.
 func (r *runner) far() []benchmark {
-	proxy, err := delay.Listen(r.bed.Builder.Address, distance)
+	proxy, err := delay.Listen(r.bed.Builder.Address, farAway)
 	if err != nil {
 		r.t.Fatalf("putting the builder away: %v", err)
 	}

@@ -27,23 +27,23 @@ func TestRatioIsOfPairs(t *testing.T) {
 
 func TestWriteTableKeepsTheText(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")
-	if err := os.WriteFile(page, []byte("before\n"+begin+"old\n"+end+"after\n"), 0o600); err != nil {
+	if err := os.WriteFile(page, []byte("before\n"+begin("x")+"old\n"+end+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeTable(page, begin, "new\n"); err != nil {
+	if err := writeTable(page, "x", "new\n"); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "before\n" + begin + "\nnew\n\n" + end + "after\n"; string(got) != want {
+	if want := "before\n" + begin("x") + "\nnew\n\n" + end + "after\n"; string(got) != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if err := os.WriteFile(page, []byte(strings.ReplaceAll(string(got), end, "")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if writeTable(page, begin, "new\n") == nil {
+	if writeTable(page, "x", "new\n") == nil {
 		t.Error("a page without a place for the table was written")
 	}
 }

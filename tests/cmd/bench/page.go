@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -10,34 +9,35 @@ import (
 	"strings"
 )
 
-// The places of the tables in the page: of builds, and of rebases.
-const (
-	begin        = "<!-- make bench writes this -->\n"
-	beginRebases = "<!-- make bench writes this about rebases -->\n"
-	beginDiffs   = "<!-- make bench writes this about differences -->\n"
-	beginSquash  = "<!-- make bench writes this about squashes -->\n"
-	end          = "<!-- to here -->\n"
-)
+// end is where a table's place in the page ends.
+const end = "<!-- to here -->\n"
 
-// table is the part of the page that is measured.
-func table(results []result, pairs int) string {
+// begin is where the place of a section's table begins.
+func begin(section string) string {
+	return "<!-- make bench writes what it finds about " + section + " from here -->\n"
+}
+
+// buildTable is the table of what both do.
+func (r *runner) buildTable() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Measured on a machine of %d cores and %s of memory, %d pairs each.\n\n", runtime.NumCPU(), memory(), pairs)
+	fmt.Fprintf(&b, "Measured on a machine of %d cores and %s of memory, %d pairs each.\n\n", runtime.NumCPU(), memory(), r.pairs)
 	b.WriteString("| | stock | relink | ratio | middle half |\n|:---|---:|---:|---:|:---:|\n")
-	for _, r := range results {
-		low, high := r.spread()
-		fmt.Fprintf(&b, "| %s | %s | %s | %.2f | %.2f – %.2f |\n", r.name, r.figure(median(r.stock)), r.figure(median(r.relink)), r.ratio(), low, high)
+	for _, c := range r.cases() {
+		res := r.measure(c)
+		fmt.Println(res)
+		low, high := res.spread()
+		fmt.Fprintf(&b, "| %s | %s | %s | %.2f | %.2f – %.2f |\n", res.name, res.figure(median(res.stock)), res.figure(median(res.relink)), res.ratio(), low, high)
 	}
 	return b.String()
 }
 
 // dayTwoTable is the table of builds after the base has moved.
-func dayTwoTable(results []dayTwoResult, repeats int) string {
+func (r *runner) dayTwoTable() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "After the base has moved, %d builds each, medians:\n\n", repeats)
+	fmt.Fprintf(&b, "After the base has moved, %d builds each, medians:\n\n", r.repeats)
 	b.WriteString("| | stock | relink | ratio | stock pulled | relink pulled |\n|:---|---:|---:|---:|---:|---:|\n")
-	for _, r := range results {
-		b.WriteString(r.row() + "\n")
+	for _, d := range r.daysTwo() {
+		b.WriteString(r.measureDayTwo(d, r.repeats).row() + "\n")
 	}
 	return b.String()
 }
@@ -57,19 +57,19 @@ func memory() string {
 	return fmt.Sprintf("%.0f GiB", kib/(1<<20))
 }
 
-// writeTable puts the table in its place in the page, which begins with a mark;
-// the text around it is written by hand.
-func writeTable(page, begin, table string) error {
+// writeTable puts a section's table in its place in the page; the text around it
+// is written by hand.
+func writeTable(page, section, table string) error {
 	data, err := os.ReadFile(page)
 	if err != nil {
 		return fmt.Errorf("reading the page: %w", err)
 	}
-	before, rest, ok := strings.Cut(string(data), begin)
+	before, rest, ok := strings.Cut(string(data), begin(section))
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		return errors.New("reading the page: it has no place for the table")
+		return fmt.Errorf("reading the page: it has no place for the table of %s", section)
 	}
-	if err := os.WriteFile(page, []byte(before+begin+"\n"+table+"\n"+end+after), 0o644); err != nil {
+	if err := os.WriteFile(page, []byte(before+begin(section)+"\n"+table+"\n"+end+after), 0o644); err != nil {
 		return fmt.Errorf("writing the page: %w", err)
 	}
 	return nil

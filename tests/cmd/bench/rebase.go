@@ -152,12 +152,13 @@ func (r *runner) rebasers() []rebaser {
 }
 
 // rebaseTable has crane's time as the measure.
-func rebaseTable(results []rebaseResult, times int) string {
+func (r *runner) rebaseTable() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "A rebase, %d times each, medians; far is a round trip of %d ms to the registry:\n\n", times, farAway.Milliseconds())
+	results := r.rebases(r.pairs)
+	fmt.Fprintf(&b, "A rebase, %d times each, medians; far is a round trip of %d ms to the registry:\n\n", r.pairs, farAway.Milliseconds())
 	b.WriteString("| | near | far | far, to crane | round trips |\n|:---|---:|---:|---:|---:|\n")
-	for _, r := range results {
-		fmt.Fprintf(&b, "| %s | %.2f s | %.2f s | %.2f | %.0f |\n", r.name, median(r.near), median(r.far), median(r.far)/median(results[0].far), median(r.roundTrips))
+	for _, res := range results {
+		fmt.Fprintf(&b, "| %s | %.2f s | %.2f s | %.2f | %.0f |\n", res.name, median(res.near), median(res.far), median(res.far)/median(results[0].far), median(res.roundTrips))
 	}
 	return b.String()
 }

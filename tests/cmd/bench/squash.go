@@ -157,12 +157,12 @@ func (r *runner) squashers(base string) []squasher {
 }
 
 // squashTable has a row for each program.
-func squashTable(results []squashResult, times int) string {
+func (r *runner) squashTable() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d times each, medians:\n\n", times)
+	fmt.Fprintf(&b, "%d times each, medians:\n\n", r.repeats)
 	b.WriteString("| | time | peak memory | to pull above the base |\n|:---|---:|---:|---:|\n")
-	for _, r := range results {
-		fmt.Fprintf(&b, "| %s | %.2f s | %.0f MiB | %.1f MB |\n", r.name, median(r.took), median(r.peaks)/(1<<20), median(r.pulls)/1e6)
+	for _, res := range r.squashes(r.repeats) {
+		fmt.Fprintf(&b, "| %s | %.2f s | %.0f MiB | %.1f MB |\n", res.name, median(res.took), median(res.peaks)/(1<<20), median(res.pulls)/1e6)
 	}
 	return b.String()
 }
