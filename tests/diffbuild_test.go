@@ -30,7 +30,7 @@ func (c diffChange) String() string { return strings.TrimSpace(c.Kind + " " + c.
 // diffed lists a difference by way of the real Docker CLI.
 func diffed(t *testing.T, b *bed.Bed, dir string, args ...string) ([]diffChange, bed.Result) {
 	t.Helper()
-	r := b.Docker(t, dir, nil, append([]string{"relink", "diff-build", "--format", "json"}, args...)...).MustSucceed(t)
+	r := b.Plugin(t, dir, nil, "relink", append([]string{"diff-build", "--format", "json"}, args...)...).MustSucceed(t)
 	return readChanges(t, r.Stdout), r
 }
 

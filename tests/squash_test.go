@@ -47,16 +47,16 @@ func (r squashRepo) build(t *testing.T, plugin, what, dockerfile string, args ..
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), slug(r.name+what))
 	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("file", r.name+"\n"), bed.Text("Dockerfile", dockerfile))
-	args = append([]string{plugin, "build", "--push", "-t", r.ref(what)}, args...)
+	args = append([]string{"build", "--push", "-t", r.ref(what)}, args...)
 	if !strings.Contains(strings.Join(args, " "), "--provenance") {
 		args = append(args, "--provenance=false")
 	}
-	return r.bed.Docker(t, dir, nil, append(args, ".")...)
+	return r.bed.Plugin(t, dir, nil, plugin, append(args, ".")...)
 }
 
 func (r squashRepo) squash(t *testing.T, args ...string) bed.Result {
 	t.Helper()
-	return r.bed.Docker(t, "", nil, append([]string{"relink", "squash"}, args...)...)
+	return r.bed.Plugin(t, "", nil, "relink", append([]string{"squash"}, args...)...)
 }
 
 // wantSquashed wants an image to be another with its layers above the first kept
