@@ -264,7 +264,7 @@ func TestBakeDefinitions(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			stderr := same(t, b, dir, nil, strings.NewReader(tt.stdin), tt.args...)
-			if !strings.Contains(stderr, "relink") || strings.Contains(stderr, "ERROR") {
+			if !strings.Contains(stderr, "relink: line 2 linked") || lastError.MatchString(stderr) {
 				t.Errorf("nothing was linked:\n%s", stderr)
 			}
 		})
