@@ -31,13 +31,9 @@ func newBakeCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, er
 				return err
 			}
 		}
-		report, failed := &progress.Report{}, &failure{}
-		end, verify := useFrontend(dockerCli, report, failed)
-		defer end()
-		if err := runStock(cmd, args); err != nil {
-			return withHint(failed.explain(err))
-		}
-		if err := verify(cmd.Context()); err != nil {
+		report := &progress.Report{}
+		run := func() error { return runStock(cmd, args) }
+		if err := runReported(cmd.Context(), dockerCli, report, run); err != nil {
 			return err
 		}
 		if !silent(cmd) {

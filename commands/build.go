@@ -53,13 +53,9 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 		if err := options.apply(cmd.Flags()); err != nil {
 			return err
 		}
-		report, failed := &progress.Report{}, &failure{}
-		end, verify := useFrontend(dockerCli, report, failed)
-		defer end()
-		if err := runStock(cmd, args); err != nil {
-			return withHint(failed.explain(err))
-		}
-		if err := verify(cmd.Context()); err != nil {
+		report := &progress.Report{}
+		run := func() error { return runStock(cmd, args) }
+		if err := runReported(cmd.Context(), dockerCli, report, run); err != nil {
 			return err
 		}
 		if file, _ := cmd.Flags().GetString("metadata-file"); file != "" {
@@ -76,6 +72,18 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 		return nil
 	}
 	return stock, nil
+}
+
+// runReported runs a command of buildx with our frontend in the client, which
+// reports what it did, and looks at what was pushed where that has to be.
+func runReported(ctx context.Context, dockerCli command.Cli, report *progress.Report, run func() error) error {
+	failed := &failure{}
+	end, verify := useFrontend(dockerCli, report, failed)
+	defer end()
+	if err := run(); err != nil {
+		return withHint(failed.explain(err))
+	}
+	return verify(ctx)
 }
 
 // withHint says what to do when there is no engine to build with.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	buildxcommands "github.com/docker/buildx/commands"
 	"github.com/docker/buildx/util/cobrautil"
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -41,8 +40,8 @@ var notOfDiff = []string{"call", "check", "sbom"}
 // newDiffBuildCmd makes the diff-build command on the flags and the run of
 // buildx's build: a difference is a build, which our frontend answers.
 func newDiffBuildCmd(dockerCli *command.DockerCli) (*cobra.Command, error) {
-	stock := buildxcommands.NewRootCmd("buildx", true, dockerCli)
-	build, bake := take(stock, "build"), take(stock, "bake")
+	stock := newInner(dockerCli)
+	build, bake := take(stock.Command, "build"), take(stock.Command, "bake")
 	if build == nil || bake == nil {
 		return nil, errdefs.Internalf("buildx has no build command, or no bake command")
 	}
@@ -59,21 +58,15 @@ Without a lower side it is the upper side's own base, and without an upper side
 it is the target.`,
 		Args: cli.RequiresMaxArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			// In a plugin, the flags of the root stand on the command that was called.
-			if err := stock.PersistentFlags().Set("builder", cmd.Flag("builder").Value.String()); err != nil {
+			if err := stock.follow(cmd, build); err != nil {
 				return err
 			}
-			build.SetContext(cmd.Context())
 			return options.exit(options.run(&diffRun{dockerCli: dockerCli, build: build, bake: bake}, args))
 		},
 		DisableFlagsInUseLine: true,
 	}
 	options.bind(cmd.Flags())
-	build.Flags().VisitAll(func(flag *pflag.Flag) {
-		if !flag.Hidden && !slices.Contains(notOfDiff, flag.Name) {
-			cmd.Flags().AddFlag(flag)
-		}
-	})
+	lendFlags(cmd, build, notOfDiff)
 	return cmd, nil
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/docker/buildx/builder"
-	buildxcommands "github.com/docker/buildx/commands"
 	"github.com/docker/buildx/util/dockerutil/dockerconfig"
 	"github.com/docker/buildx/util/imagetools"
 	"github.com/docker/cli/cli"
@@ -51,8 +50,8 @@ var buildFlags = []string{
 // newRebaseCmd makes the rebase command on the flags and the run of buildx's
 // build: a rebase is a build of nothing, which our frontend answers.
 func newRebaseCmd(dockerCli *command.DockerCli) (*cobra.Command, error) {
-	stock := buildxcommands.NewRootCmd("buildx", true, dockerCli)
-	build := take(stock, "build")
+	stock := newInner(dockerCli)
+	build := take(stock.Command, "build")
 	if build == nil {
 		return nil, errdefs.Internalf("buildx has no build command")
 	}
@@ -70,10 +69,9 @@ platform, without building anything and without pulling a layer.`,
 			} else {
 				options.current = named.Value.String()
 			}
-			if err := stock.PersistentFlags().Set("builder", cmd.Flag("builder").Value.String()); err != nil {
+			if err := stock.follow(cmd, build); err != nil {
 				return err
 			}
-			build.SetContext(cmd.Context())
 			return runRebase(dockerCli, options, build)
 		},
 		DisableFlagsInUseLine: true,

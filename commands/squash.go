@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
-	buildxcommands "github.com/docker/buildx/commands"
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
@@ -33,8 +32,8 @@ type squashOptions struct {
 // build context is built with --squash, and an image is a build of nothing, which
 // our frontend answers.
 func newSquashCmd(dockerCli *command.DockerCli) (*cobra.Command, error) {
-	stock := buildxcommands.NewRootCmd("buildx", true, dockerCli)
-	build, err := newBuildCmd(take(stock, "build"), dockerCli)
+	stock := newInner(dockerCli)
+	build, err := newBuildCmd(take(stock.Command, "build"), dockerCli)
 	if err != nil {
 		return nil, err
 	}
@@ -49,20 +48,15 @@ An argument that is ".", begins with "./", "../" or "/", is "-" or a URL is a bu
 context; anything else is an image.`,
 		Args: cli.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := stock.PersistentFlags().Set("builder", cmd.Flag("builder").Value.String()); err != nil {
+			if err := stock.follow(cmd, build); err != nil {
 				return err
 			}
-			build.SetContext(cmd.Context())
 			return runSquash(options, args[0], cmd.Flags(), build)
 		},
 		DisableFlagsInUseLine: true,
 	}
 	options.bind(cmd.Flags())
-	build.Flags().VisitAll(func(flag *pflag.Flag) {
-		if !flag.Hidden && !slices.Contains(notForSquash, flag.Name) {
-			cmd.Flags().AddFlag(flag)
-		}
-	})
+	lendFlags(cmd, build, notForSquash)
 	return cmd, nil
 }
 
