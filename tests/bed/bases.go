@@ -78,9 +78,13 @@ func (b *Bed) Rebuilt(t testing.TB, ref, tag string) string {
 	if image, err = mutate.CreatedAt(image, v1.Time{Time: config.Created.Add(later)}); err != nil {
 		t.Fatalf("making %s anew: %v", ref, err)
 	}
-	rebuilt := parse(t, ref).Context().Tag(tag).Name()
-	b.Push(t, rebuilt, image)
-	return rebuilt
+	digest, err := image.Digest()
+	if err != nil {
+		t.Fatalf("making %s anew: %v", ref, err)
+	}
+	repository := parse(t, ref).Context()
+	b.Push(t, repository.Tag(tag).Name(), image)
+	return repository.Digest(digest.String()).Name()
 }
 
 // Push puts an image in the registry.
