@@ -155,7 +155,7 @@ target "default" {
   output = ["@out@"]
 }
 `)))
-	b.Docker(t, dir, nil, "relink", "bake").MustSucceed(t)
+	b.Docker(t, dir, nil, "relink", "bake", "--allow=fs.write="+out).MustSucceed(t)
 	entries, err := os.ReadDir(out)
 	if err != nil {
 		t.Fatal(err)

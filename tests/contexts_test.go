@@ -20,8 +20,12 @@ func TestContexts(t *testing.T) {
 	base := b.Base(t, "usrmerge")
 	dockerfile := "FROM " + base + "\nCOPY f /opt/link/x\nWORKDIR /srv/new\nCOPY --chown=app f .\n"
 	alone := "FROM " + base + "\nCOPY <<EOF /opt/link/x\nhere\nEOF\nWORKDIR /srv/new\n"
-	f := bed.Text("f", "content\n")
+	f := bed.Text("f", "of the contexts\n")
 	web, webAlone := serveContexts(t, dockerfile, f), serveContexts(t, alone)
+	// Of other content: what a repository has is as old as its checkout, and BuildKit
+	// takes a copy of the same content for the same.
+	git := serveContexts(t, dockerfile, bed.Text("f", "of a repository\n")) + "/git/repo.git"
+	began := time.Now().Truncate(time.Second)
 	archive, err := bed.Tar(bed.Text("Dockerfile", dockerfile), f)
 	if err != nil {
 		t.Fatal(err)
@@ -36,8 +40,8 @@ func TestContexts(t *testing.T) {
 		stdin string
 		args  []string
 	}{
-		{name: "a repository", args: []string{web + "/git/repo.git"}},
-		{name: "a directory of a branch of a repository", args: []string{web + "/git/repo.git#main:sub"}},
+		{name: "a repository", args: []string{git}},
+		{name: "a directory of a branch of a repository", args: []string{git + "#main:sub"}},
 		{name: "an archive by URL", args: []string{web + "/context.tar"}},
 		{name: "a Dockerfile by URL", args: []string{webAlone + "/Dockerfile"}},
 		{name: "a Dockerfile from the input", stdin: alone, args: []string{"-"}},
@@ -45,11 +49,10 @@ func TestContexts(t *testing.T) {
 		{name: "a directory and a Dockerfile from the input", stdin: dockerfile, args: []string{"-f", "-", dir}},
 		{name: "a directory and a Dockerfile outside of it", args: []string{"-f", elsewhere, dir}},
 		{name: "a directory and a Dockerfile by URL", args: []string{"-f", web + "/Dockerfile", dir}},
-		{name: "a repository and a Dockerfile from the input", stdin: dockerfile, args: []string{"-f", "-", web + "/git/repo.git"}},
+		{name: "a repository and a Dockerfile from the input", stdin: dockerfile, args: []string{"-f", "-", git}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			began := time.Now().Truncate(time.Second)
 			refs, metadata := map[string]string{}, filepath.Join(t.TempDir(), "metadata.json")
 			for _, plugin := range []string{"buildx", "relink"} {
 				refs[plugin] = b.Registry.Ref("contexts/" + slug(tt.name) + ":" + plugin)

@@ -79,16 +79,16 @@ func (r rebaseRepo) build(t *testing.T, what, dockerfile string, args ...string)
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), slug(r.name+what))
 	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("conf", "conf\n"), bed.Text("Dockerfile", dockerfile))
-	args = append([]string{"buildx", "build", "--push", "-t", r.ref(what)}, args...)
+	args = append([]string{"build", "--push", "-t", r.ref(what)}, args...)
 	if !strings.Contains(strings.Join(args, " "), "--provenance") {
 		args = append(args, "--provenance=false")
 	}
-	r.bed.Docker(t, dir, nil, append(args, ".")...).MustSucceed(t)
+	r.bed.Plugin(t, dir, nil, "buildx", append(args, ".")...).MustSucceed(t)
 }
 
 func (r rebaseRepo) rebase(t *testing.T, args ...string) bed.Result {
 	t.Helper()
-	return r.bed.Docker(t, "", nil, append([]string{"relink", "rebase"}, args...)...)
+	return r.bed.Plugin(t, "", nil, "relink", append([]string{"rebase"}, args...)...)
 }
 
 // wantRebuilt wants the image to be what the Dockerfile makes on the new base,

@@ -248,7 +248,6 @@ func TestBadInput(t *testing.T) {
 		"a tag that is none":     {args: []string{"-t", "A B", "."}, want: `invalid tag "A B"`},
 		"no argument":            {want: "'docker relink build' requires 1 argument"},
 		"an unknown flag":        {args: []string{"--none", "."}, want: "unknown flag: --none"},
-		"squash":                 {args: []string{"--squash", "."}, want: "--squash is not there yet"},
 		"a value of the verify":  {args: []string{"--build-arg", "RELINK_VERIFY=some", "."}, want: `invalid value "some" of RELINK_VERIFY`},
 		"a registry that is not": {args: []string{"-t", "127.0.0.1:1/x", "."}, want: "127.0.0.1:1"},
 	} {

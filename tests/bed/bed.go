@@ -65,6 +65,9 @@ func start(ctx context.Context, daemon bool) (_ *Bed, err error) {
 			err = errors.Join(err, b.Close())
 		}
 	}()
+	if err := mountMemory(dir); err != nil {
+		return nil, err
+	}
 	if err := b.writeDockerConfig(); err != nil {
 		return nil, err
 	}
@@ -86,7 +89,7 @@ func (b *Bed) Close() error {
 	if b.Registry != nil {
 		errs = append(errs, b.Registry.Close())
 	}
-	return errors.Join(append(errs, os.RemoveAll(b.dir))...)
+	return errors.Join(append(errs, unmount(b.dir), os.RemoveAll(b.dir))...)
 }
 
 func findTools(daemon bool) (tools, error) {

@@ -120,12 +120,12 @@ func (b *Builder) Log() string { return b.daemon.output() }
 // Close stops the daemon and removes its state.
 func (b *Builder) Close() error {
 	err := b.daemon.stop()
-	return errors.Join(err, unmountBelow(b.dir), os.RemoveAll(b.dir))
+	return errors.Join(err, unmount(b.dir), os.RemoveAll(b.dir))
 }
 
-// unmountBelow takes away what a daemon left mounted when it ended in the
-// middle of a build, or its state could not be removed.
-func unmountBelow(dir string) error {
+// unmount takes away what is mounted at a directory or below it: a daemon leaves
+// mounts when it ends in the middle of a build, and its state could not be removed.
+func unmount(dir string) error {
 	file, err := os.Open("/proc/self/mountinfo")
 	if err != nil {
 		return fmt.Errorf("reading the mounts: %w", err)
@@ -134,7 +134,7 @@ func unmountBelow(dir string) error {
 	var points []string
 	for scanner := bufio.NewScanner(file); scanner.Scan(); {
 		fields := strings.Fields(scanner.Text())
-		if len(fields) > 4 && strings.HasPrefix(fields[4], dir+"/") {
+		if len(fields) > 4 && (fields[4] == dir || strings.HasPrefix(fields[4], dir+"/")) {
 			points = append(points, fields[4])
 		}
 	}

@@ -162,7 +162,7 @@ func (e *Engine) Log() string { return e.daemon.output() }
 
 // Close stops the daemon, which stops its containers, and removes its state.
 func (e *Engine) Close() error {
-	err := errors.Join(e.daemon.stop(), e.killLeft(), unmountBelow(e.dir), os.RemoveAll(e.dir))
+	err := errors.Join(e.daemon.stop(), e.killLeft(), unmount(e.dir), os.RemoveAll(e.dir))
 	result := e.bed.run(context.Background(), "", nil, "context", "rm", "--force", e.Context)
 	if result.Code != 0 {
 		err = errors.Join(err, fmt.Errorf("removing the Docker context: %s", result.Stderr))
