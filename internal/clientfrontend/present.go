@@ -42,7 +42,9 @@ func lazy(ctx context.Context, cc *grpc.ClientConn) bool {
 	}
 	for _, r := range usage.Record {
 		composed := strings.HasPrefix(r.Description, "merge") || strings.HasPrefix(r.Description, "diff")
-		if r.Size == 0 && !r.Mutable && !composed {
+		// A client may have sent nothing, which has no size where state is in memory.
+		sent := strings.HasPrefix(r.Description, "local source for ")
+		if r.Size == 0 && !r.Mutable && !composed && !sent {
 			return true
 		}
 	}
