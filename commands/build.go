@@ -174,7 +174,7 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure) (end func(), verify func(context.Context) error) {
 	auth := registryOptions(dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
-	store := memory.Store{Dir: filepath.Join(buildxDir(dockerCli), "relink", "facts")}
+	store := memory.Store{Dir: memoryDir(dockerCli, "facts")}
 	report.Size, report.Describe = manifests.Size, known.Describe
 	rebases := &rebaseReport{}
 	host := &clientfrontend.Host{
@@ -204,6 +204,11 @@ func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure
 		Leftovers: frontend.Leftovers,
 	}
 	return host.Install(), func(ctx context.Context) error { return rebases.verify(ctx, known, dockerCli.Err()) }
+}
+
+// memoryDir is the folder for a kind of what is remembered on this machine.
+func memoryDir(dockerCli command.Cli, what string) string {
+	return filepath.Join(buildxDir(dockerCli), "relink", what)
 }
 
 func first(list []string) string {

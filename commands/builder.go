@@ -11,7 +11,6 @@ import (
 	"os"
 	"text/tabwriter"
 
-	buildxcommands "github.com/docker/buildx/commands"
 	"github.com/docker/buildx/util/confutil"
 	"github.com/docker/cli/cli"
 	"github.com/docker/cli/cli/command"
@@ -190,8 +189,8 @@ func newBuilderStopCmd() *cobra.Command {
 
 // newBuilderPruneCmd is buildx's own command, on this builder.
 func newBuilderPruneCmd(dockerCli *command.DockerCli) *cobra.Command {
-	stock := buildxcommands.NewRootCmd("buildx", true, dockerCli)
-	prune := take(stock, "prune")
+	stock := newInner(dockerCli)
+	prune := take(stock.Command, "prune")
 	run := prune.RunE
 	prune.Short = "Remove the embedded builder's cache"
 	prune.Annotations = nil

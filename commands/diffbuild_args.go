@@ -26,7 +26,7 @@ func readDiffArgs(args []string) (s diffSides, err error) {
 	case 2:
 		sides, s.path = args[0], args[1]
 	case 1:
-		if _, found := rangeDots(args[0]); len(found) == 0 {
+		if len(rangeDots(args[0])) == 0 {
 			s.path = args[0]
 			return s, nil
 		}
@@ -39,9 +39,8 @@ func readDiffArgs(args []string) (s diffSides, err error) {
 }
 
 // rangeDots finds the two dots between the sides: dots that are part of a path
-// are none. A third one at either end is the side "."; with takes that into
-// account.
-func rangeDots(arg string) (with string, at []int) {
+// are none. A third one at either end is the side ".".
+func rangeDots(arg string) (at []int) {
 	for i := 0; i < len(arg); {
 		n := len(arg[i:]) - len(strings.TrimLeft(arg[i:], "."))
 		if n == 0 {
@@ -62,11 +61,11 @@ func rangeDots(arg string) (with string, at []int) {
 		}
 		i += n
 	}
-	return arg, at
+	return at
 }
 
 func splitRange(arg string) (lower, upper string, err error) {
-	arg, at := rangeDots(arg)
+	at := rangeDots(arg)
 	if len(at) != 1 {
 		return "", "", errdefs.Invalidf("Write LOWER..UPPER: two dots, and at either side a stage, an image, oci-layout://dir[:tag], or nothing.",
 			"%q is not a range", arg)

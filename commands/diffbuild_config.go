@@ -52,7 +52,7 @@ func (d *diffRun) printConfigs(out io.Writer, rows []configRow, many bool) error
 		}
 		return nil
 	}
-	format := formatter.Format(d.format)
+	format := d.format
 	if d.format == "table" {
 		format = "table {{.Kind}}\t{{.Field}}\t{{.From}}\t{{.To}}"
 		if many {
@@ -60,15 +60,11 @@ func (d *diffRun) printConfigs(out io.Writer, rows []configRow, many bool) error
 		}
 	}
 	header := formatter.SubHeaderContext{"Kind": "KIND", "Field": "FIELD", "From": "FROM", "To": "TO", "Platform": "PLATFORM"}
-	ctx := formatter.Context{Output: out, Format: format}
-	return ctx.Write(&configRow{HeaderContext: formatter.HeaderContext{Header: header}}, func(write func(formatter.SubContext) error) error {
-		for i := range rows {
-			if err := write(&rows[i]); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	var list []formatter.SubContext
+	for i := range rows {
+		list = append(list, &rows[i])
+	}
+	return printRows(out, format, &configRow{HeaderContext: formatter.HeaderContext{Header: header}}, list)
 }
 
 // configRow is a field that differs, to templates.

@@ -2,18 +2,15 @@ package commands
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/docker/buildx/driver"
-	"github.com/docker/buildx/util/confutil"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
@@ -24,6 +21,7 @@ import (
 	"github.com/docker-relink/relink/internal/image"
 	"github.com/docker-relink/relink/internal/memory"
 	"github.com/docker-relink/relink/internal/registry"
+	"github.com/docker-relink/relink/progress"
 )
 
 // errNoLayout says that the builder does not give out layers.
@@ -61,7 +59,7 @@ func (d *diffRun) requestParts(wanted, output string) (frontend.DiffReport, erro
 	if err == nil {
 		return *report.report, nil
 	}
-	if strings.HasPrefix(output, "type=oci") && (report.noLayout || errors.Is(err, errNoLayout) || errors.Is(report.err, errNoLayout)) {
+	if strings.HasPrefix(output, "type=oci") && (report.noLayout || errors.Is(err, errNoLayout) || errors.Is(report.cause(), errNoLayout)) {
 		return frontend.DiffReport{}, errNoLayout
 	}
 	return frontend.DiffReport{}, err
@@ -109,24 +107,22 @@ func (d *diffRun) withTargets(err error) error {
 
 // diffReport collects what the frontend says of a difference.
 type diffReport struct {
+	failure
+
 	parts       bool // what a list is made from is asked for
 	wantsLayers bool
 
 	mu       sync.Mutex
 	report   *frontend.DiffReport
 	noLayout bool
-	err      error // of the frontend
 }
 
-// watch reads the report from a frontend's answer. A builder that cannot subtract
+// read reads the report from a frontend's answer. A builder that cannot subtract
 // layers is asked again, for trees.
-func (r *diffReport) watch(build gateway.BuildFunc) gateway.BuildFunc {
+func (r *diffReport) read(build gateway.BuildFunc) gateway.BuildFunc {
 	return func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 		res, err := build(ctx, c)
-		r.mu.Lock()
-		defer r.mu.Unlock()
 		if err != nil {
-			r.err = err
 			return nil, err
 		}
 		raw, ok := res.Metadata[frontend.DiffReportKey]
@@ -137,7 +133,9 @@ func (r *diffReport) watch(build gateway.BuildFunc) gateway.BuildFunc {
 		if err == nil && rep.Trees && r.wantsLayers {
 			err = errNoLayout
 		}
-		r.report, r.err = &rep, err
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.report = &rep
 		return res, err
 	}
 }
@@ -154,25 +152,11 @@ func (r *diffReport) hides(warning string) bool {
 	return r.parts && strings.HasPrefix(warning, "Requested platforms ")
 }
 
-// explain gives the error of a whole run what the frontend knows besides.
-func (r *diffReport) explain(err error) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var typed *errdefs.Error
-	if !errors.As(r.err, &typed) {
-		return err
-	}
-	return &errdefs.Error{Kind: typed.Kind, Err: err, Hint: errdefs.Hint(r.err)}
-}
-
 // take puts the report where the metadata file has it.
 func (r *diffReport) take(response map[string]string) {
-	raw, ok := response[frontend.DiffReportKey]
-	if !ok {
-		return
+	if raw, ok := response[frontend.DiffReportKey]; ok {
+		progress.Publish(response, frontend.DiffReportKey, []byte(raw))
 	}
-	delete(response, frontend.DiffReportKey)
-	response[strings.TrimPrefix(frontend.DiffReportKey, "frontend.")] = base64.StdEncoding.EncodeToString([]byte(raw))
 }
 
 func (r *diffReport) notes(w io.Writer) { printNotes(w, *r.report) }
@@ -191,7 +175,7 @@ func printNotes(w io.Writer, report frontend.DiffReport) {
 func (d *diffRun) useDiff(report *diffReport) (end func()) {
 	auth := registryOptions(d.dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
-	store := memory.Store{Dir: filepath.Join(confutil.NewConfig(d.dockerCli).Dir(), "relink", "facts")}
+	store := memory.Store{Dir: memoryDir(d.dockerCli, "facts")}
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{
@@ -204,7 +188,7 @@ func (d *diffRun) useDiff(report *diffReport) (end func()) {
 				Listed:   d.listed,
 				Reserved: func(key string) bool { return slices.Contains(r.Annotations, key) },
 			}
-			return report.watch(f.Build)
+			return report.watch(report.read(f.Build))
 		},
 		Response:  report.take,
 		Features:  report.features,
@@ -216,7 +200,7 @@ func (d *diffRun) useDiff(report *diffReport) (end func()) {
 
 // knownLayers remembers the paths in layers.
 func (d *diffRun) knownLayers() memory.Layers {
-	return memory.Layers{Dir: filepath.Join(confutil.NewConfig(d.dockerCli).Dir(), "relink", "layers")}
+	return memory.Layers{Dir: memoryDir(d.dockerCli, "layers")}
 }
 
 // listed says whether a layer can be left out: not where the content of a file in

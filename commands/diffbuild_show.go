@@ -185,7 +185,7 @@ func whats(c changes.Change) []string {
 
 // printFormatted prints the changes as docker's other lists are printed.
 func (d *diffRun) printFormatted(out io.Writer, all []platformChanges) error {
-	format := formatter.Format(d.format)
+	format := d.format
 	header := formatter.SubHeaderContext{"Kind": "KIND", "Size": "SIZE", "Type": "TYPE", "What": "WHAT", "Path": "PATH", "Platform": "PLATFORM", "Files": "FILES", "Change": "SIZE"}
 	if d.format == "table" {
 		format = "table {{.Kind}}\t{{.Change}}\t{{.Type}}\t{{.What}}\t{{.Path}}"
@@ -193,13 +193,23 @@ func (d *diffRun) printFormatted(out io.Writer, all []platformChanges) error {
 			format = "table {{.Platform}}\t{{.Kind}}\t{{.Change}}\t{{.Type}}\t{{.What}}\t{{.Path}}"
 		}
 	}
-	ctx := formatter.Context{Output: out, Format: format}
-	return ctx.Write(&changeRow{HeaderContext: formatter.HeaderContext{Header: header}}, func(write func(formatter.SubContext) error) error {
-		for _, p := range all {
-			for _, c := range p.list {
-				if err := write(&changeRow{platform: p.Platform, c: c}); err != nil {
-					return err
-				}
+	var rows []formatter.SubContext
+	for _, p := range all {
+		for _, c := range p.list {
+			rows = append(rows, &changeRow{platform: p.Platform, c: c})
+		}
+	}
+	return printRows(out, format, &changeRow{HeaderContext: formatter.HeaderContext{Header: header}}, rows)
+}
+
+// printRows prints rows in a format of docker's, whose table has the head of the
+// first argument.
+func printRows(out io.Writer, format string, head formatter.SubContext, rows []formatter.SubContext) error {
+	ctx := formatter.Context{Output: out, Format: formatter.Format(format)}
+	return ctx.Write(head, func(write func(formatter.SubContext) error) error {
+		for _, row := range rows {
+			if err := write(row); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -2,9 +2,75 @@ package commands
 
 import (
 	"io"
+	"path"
+	"slices"
+	"strings"
 
 	"github.com/docker/cli/cli/command/formatter"
+
+	"github.com/docker-relink/relink/internal/changes"
 )
+
+// depth is how deep the directories are for which changes are summed up.
+const depth = 2
+
+// printStat prints sums by directory.
+func (d *diffRun) printStat(out io.Writer, all []platformChanges) error {
+	var sums []statLine
+	for _, p := range all {
+		sums = append(sums, statLines(p)...)
+	}
+	return printStatLines(out, d.format, sums, len(all) > 1)
+}
+
+// statLine is the sum of the changes below a directory.
+type statLine struct {
+	Platform                string `json:",omitempty"`
+	Directory               string
+	Added, Changed, Deleted int
+	Files                   int
+	Size                    int64
+}
+
+func statLines(p platformChanges) []statLine {
+	byDir := map[string]*statLine{}
+	total := &statLine{Platform: p.Platform, Directory: "total"}
+	for _, c := range p.list {
+		dir := statDir(c)
+		if byDir[dir] == nil {
+			byDir[dir] = &statLine{Platform: p.Platform, Directory: dir}
+		}
+		for _, line := range []*statLine{byDir[dir], total} {
+			line.count(c)
+		}
+	}
+	var lines []statLine
+	for _, line := range byDir {
+		lines = append(lines, *line)
+	}
+	slices.SortFunc(lines, func(a, b statLine) int { return strings.Compare(a.Directory, b.Directory) })
+	return append(lines, *total)
+}
+
+// statDir is the directory, of the first few levels, that a path is in.
+func statDir(c changes.Change) string {
+	dir := path.Dir(c.Path)
+	parts := strings.Split(strings.Trim(dir, "/"), "/")
+	return "/" + strings.Join(parts[:min(depth, len(parts))], "/")
+}
+
+func (s *statLine) count(c changes.Change) {
+	switch c.Kind {
+	case changes.Added:
+		s.Added++
+	case changes.Changed:
+		s.Changed++
+	case changes.Deleted:
+		s.Deleted++
+	}
+	s.Files += c.Files
+	s.Size += c.Size
+}
 
 // printStatLines prints sums in the chosen format; the list's own is a table.
 func printStatLines(out io.Writer, format string, lines []statLine, many bool) error {
@@ -18,15 +84,11 @@ func printStatLines(out io.Writer, format string, lines []statLine, many bool) e
 		"Directory": "DIRECTORY", "Added": "ADDED", "Changed": "CHANGED", "Deleted": "DELETED",
 		"Files": "FILES", "Change": "SIZE", "Size": "SIZE", "Platform": "PLATFORM",
 	}
-	ctx := formatter.Context{Output: out, Format: formatter.Format(format)}
-	return ctx.Write(&statRow{HeaderContext: formatter.HeaderContext{Header: header}}, func(write func(formatter.SubContext) error) error {
-		for _, line := range lines {
-			if err := write(&statRow{line: line}); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	var rows []formatter.SubContext
+	for _, line := range lines {
+		rows = append(rows, &statRow{line: line})
+	}
+	return printRows(out, format, &statRow{HeaderContext: formatter.HeaderContext{Header: header}}, rows)
 }
 
 // statRow is a sum to templates.

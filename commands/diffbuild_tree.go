@@ -3,7 +3,6 @@ package commands
 import (
 	"fmt"
 	"io"
-	"path"
 	"slices"
 	"strings"
 
@@ -83,65 +82,4 @@ func describe(b *branch, paint colours, name string) string {
 		what = " " + strings.Join(words, ", ")
 	}
 	return paint.paint(b.change.Kind, fmt.Sprintf("%s %s", b.change.Kind, name)) + size + what
-}
-
-// depth is how deep the directories are for which changes are summed up.
-const depth = 2
-
-// printStat prints sums by directory.
-func (d *diffRun) printStat(out io.Writer, all []platformChanges) error {
-	var sums []statLine
-	for _, p := range all {
-		sums = append(sums, statLines(p)...)
-	}
-	return printStatLines(out, d.format, sums, len(all) > 1)
-}
-
-// statLine is the sum of the changes below a directory.
-type statLine struct {
-	Platform                string `json:",omitempty"`
-	Directory               string
-	Added, Changed, Deleted int
-	Files                   int
-	Size                    int64
-}
-
-func statLines(p platformChanges) []statLine {
-	byDir := map[string]*statLine{}
-	total := &statLine{Platform: p.Platform, Directory: "total"}
-	for _, c := range p.list {
-		dir := statDir(c)
-		if byDir[dir] == nil {
-			byDir[dir] = &statLine{Platform: p.Platform, Directory: dir}
-		}
-		for _, line := range []*statLine{byDir[dir], total} {
-			line.count(c)
-		}
-	}
-	var lines []statLine
-	for _, line := range byDir {
-		lines = append(lines, *line)
-	}
-	slices.SortFunc(lines, func(a, b statLine) int { return strings.Compare(a.Directory, b.Directory) })
-	return append(lines, *total)
-}
-
-// statDir is the directory, of the first few levels, that a path is in.
-func statDir(c changes.Change) string {
-	dir := path.Dir(c.Path)
-	parts := strings.Split(strings.Trim(dir, "/"), "/")
-	return "/" + strings.Join(parts[:min(depth, len(parts))], "/")
-}
-
-func (s *statLine) count(c changes.Change) {
-	switch c.Kind {
-	case changes.Added:
-		s.Added++
-	case changes.Changed:
-		s.Changed++
-	case changes.Deleted:
-		s.Deleted++
-	}
-	s.Files += c.Files
-	s.Size += c.Size
 }

@@ -30,13 +30,26 @@ func (f *failure) watch(build gateway.BuildFunc) gateway.BuildFunc {
 	}
 }
 
-// explain gives the error of a whole run what the frontend knows besides.
-func (f *failure) explain(err error) error {
+// reset forgets the error, for another try.
+func (f *failure) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.err = nil
+}
+
+// cause is the frontend's own error, nil when it had none.
+func (f *failure) cause() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// explain gives the error of a whole run what the frontend knows besides.
+func (f *failure) explain(err error) error {
+	cause := f.cause()
 	var typed *errdefs.Error
-	if !errors.As(f.err, &typed) {
+	if !errors.As(cause, &typed) {
 		return err
 	}
-	return &errdefs.Error{Kind: typed.Kind, Err: err, Hint: errdefs.Hint(f.err)}
+	return &errdefs.Error{Kind: typed.Kind, Err: err, Hint: errdefs.Hint(cause)}
 }

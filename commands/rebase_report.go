@@ -1,7 +1,6 @@
 package commands
 
 import (
-	"encoding/base64"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 
 	"github.com/docker-relink/relink/frontend"
+	"github.com/docker-relink/relink/progress"
 )
 
 // rebaseReport collects what the frontend said of the rebases of one command.
@@ -29,9 +29,7 @@ func (r *rebaseReport) take(response map[string]string) {
 		return
 	}
 	r.keep(response)
-	delete(response, frontend.RebaseReportKey)
-	// buildx decodes objects that come as base64.
-	response[strings.TrimPrefix(frontend.RebaseReportKey, "frontend.")] = base64.StdEncoding.EncodeToString([]byte(raw))
+	progress.Publish(response, frontend.RebaseReportKey, []byte(raw))
 }
 
 // keep notes what a builder says of a rebase, and leaves its response as it is.

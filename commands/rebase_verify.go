@@ -49,9 +49,10 @@ func pushes(flags *pflag.FlagSet) bool {
 }
 
 func (r *rebaseReport) reset() {
+	r.failure.reset()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reports, r.pushed, r.err = nil, nil, nil
+	r.reports, r.pushed = nil, nil
 }
 
 // describer reads manifests of images.

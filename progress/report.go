@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"sort"
+	"strings"
 	"sync"
 	"time"
 
@@ -105,13 +106,19 @@ func (r *Report) Take(response map[string]string) {
 		rep.Platforms[i].BaseBytes = r.size(p.Base, p.Platform)
 	}
 	if dt, err := rep.Encode(); err == nil {
-		delete(response, frontend.ReportKey)
-		// buildx decodes objects that come as base64.
-		response[metadataKey] = base64.StdEncoding.EncodeToString(dt)
+		Publish(response, frontend.ReportKey, dt)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.builds = append(r.builds, rep)
+}
+
+// Publish puts a report, which a builder gave under a key of a frontend's, where
+// the metadata file has it.
+func Publish(response map[string]string, key string, report []byte) {
+	delete(response, key)
+	// buildx decodes objects that come as base64.
+	response[strings.TrimPrefix(key, "frontend.")] = base64.StdEncoding.EncodeToString(report)
 }
 
 // Platforms are the reports of all platforms of all builds.

@@ -2,7 +2,6 @@ package progress
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"io"
 	"strings"
@@ -13,9 +12,6 @@ import (
 	"github.com/docker-relink/relink/frontend"
 	"github.com/docker-relink/relink/internal/image"
 )
-
-// squashKey is the key of a squash's report in the file of --metadata-file.
-const squashKey = "relink.squash"
 
 // squash is the report of a squash, and what was pushed.
 type squash struct {
@@ -34,8 +30,7 @@ func (r *Report) takeSquash(response map[string]string) {
 	if err != nil {
 		return // not ours; it stays in the metadata as it came
 	}
-	delete(response, frontend.SquashReportKey)
-	response[squashKey] = base64.StdEncoding.EncodeToString([]byte(raw))
+	Publish(response, frontend.SquashReportKey, []byte(raw))
 	s := &squash{report: rep, done: make(chan struct{})}
 	name, _, _ := strings.Cut(response["image.name"], ",")
 	dgst := response[exptypes.ExporterImageDigestKey]
