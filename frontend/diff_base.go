@@ -2,15 +2,12 @@ package frontend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	"github.com/moby/buildkit/solver/pb"
-	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/docker-relink/relink/internal/definition"
 	"github.com/docker-relink/relink/internal/errdefs"
@@ -87,23 +84,9 @@ func (d *diffing) imageJob(n *named) *imageJob {
 	return &imageJob{Frontend: d.Frontend, c: d.c, opts: d.opts, o: rebaseOptions{platforms: d.o.platforms}, resolver: d.resolver, image: n, base: rebaseWords}
 }
 
-func (d *diffing) anyPlatform() *ocispecs.Platform {
-	if len(d.o.platforms) == 0 {
-		return nil
-	}
-	return &d.o.platforms[0]
-}
-
 // inputConfig is the image config of another build's result, nil when it has
 // none.
 func (d *diffing) inputConfig(name string) ([]byte, error) {
-	md := d.opts["input-metadata:"+name]
-	if md == "" {
-		return nil, nil
-	}
-	var metadata map[string][]byte
-	if err := json.Unmarshal([]byte(md), &metadata); err != nil {
-		return nil, fmt.Errorf("reading the metadata of the input: %w", err)
-	}
-	return metadata[exptypes.ExporterImageConfigKey], nil
+	metadata, err := inputMetadata(d.opts, name)
+	return metadata[exptypes.ExporterImageConfigKey], err
 }

@@ -1,19 +1,16 @@
 package frontend
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/frontend/dockerfile/parser"
-	gateway "github.com/moby/buildkit/frontend/gateway/client"
 
+	"github.com/docker-relink/relink/internal/dockerfile"
 	"github.com/docker-relink/relink/internal/errdefs"
 	"github.com/docker-relink/relink/internal/image"
 )
@@ -81,7 +78,7 @@ func (d *diffing) findSide(ctx context.Context, role, name string) (*diffSide, e
 
 // contextSide is a side that a build context names.
 func (d *diffing) contextSide(ctx context.Context, role, name string) (*diffSide, error) {
-	o, ok, err := originOf(d.opts, name, d.anyPlatform())
+	o, ok, err := originOf(d.opts, name, firstOf(d.o.platforms))
 	if err != nil {
 		return nil, err
 	}
@@ -132,18 +129,6 @@ func (d *diffing) buildSide(ctx context.Context, name, target string) (*diffSide
 	return &diffSide{name: name, built: res}, nil
 }
 
-// withOpts is a builder that was asked with other options.
-type withOpts struct {
-	gateway.Client
-	opts map[string]string
-}
-
-func (c withOpts) BuildOpts() gateway.BuildOpts {
-	o := c.Client.BuildOpts()
-	o.Opts = maps.Clone(c.opts)
-	return o
-}
-
 // stage is a stage of the Dockerfile.
 type stage struct {
 	name   string // "" when it has none
@@ -169,28 +154,9 @@ func (d *diffing) stages(ctx context.Context) []stage {
 	if src == nil {
 		return nil
 	}
-	return readStages(src.Data)
-}
-
-func readStages(text []byte) []stage {
-	file, err := parser.Parse(bytes.NewReader(text))
-	if err != nil {
-		return nil // The Dockerfile frontend says what is wrong with it.
-	}
 	var stages []stage
-	for _, instruction := range file.AST.Children {
-		if !strings.EqualFold(instruction.Value, "from") {
-			continue
-		}
-		s := stage{number: len(stages)}
-		var words []string
-		for w := instruction.Next; w != nil; w = w.Next {
-			words = append(words, w.Value)
-		}
-		if len(words) == 3 && strings.EqualFold(words[1], "as") {
-			s.name = strings.ToLower(words[2])
-		}
-		stages = append(stages, s)
+	for i, s := range dockerfile.Stages(src.Data) {
+		stages = append(stages, stage{name: s.Name, number: i})
 	}
 	return stages
 }

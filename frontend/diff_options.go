@@ -3,7 +3,6 @@ package frontend
 import (
 	"strings"
 
-	"github.com/containerd/platforms"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/docker-relink/relink/internal/errdefs"
@@ -71,17 +70,8 @@ func newDiffOptions(opts map[string]string) (o diffOptions, err error) {
 	if o.flatten, err = flag(opts, FlattenArg, false); err != nil {
 		return o, err
 	}
-	if o.multi, err = flag(opts, "BUILDKIT_MULTI_PLATFORM", opts["multi-platform"] == "true"); err != nil {
-		return o, err
-	}
-	for _, s := range commaList(opts["platform"]) {
-		p, err := platforms.Parse(s)
-		if err != nil {
-			return o, errdefs.Invalidf("", "reading --platform: %w", err)
-		}
-		o.platforms = append(o.platforms, platforms.Normalize(p))
-	}
-	return o, nil
+	o.platforms, o.multi, err = readPlatforms(opts)
+	return o, err
 }
 
 // buildOpts are the options with which a side that a Dockerfile makes is built:

@@ -2,14 +2,12 @@ package frontend
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
-	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -47,10 +45,7 @@ func (d *diffing) parts(ctx context.Context, plans []*diffed, report DiffReport)
 }
 
 // canSubtract says whether the builder can subtract layers.
-func (d *diffing) canSubtract() bool {
-	caps := d.c.BuildOpts().LLBCaps
-	return caps.Supports(pb.CapDiffOp) == nil && caps.Supports(pb.CapMergeOp) == nil && caps.Supports(pb.CapSourceImageLayerLimit) == nil
-}
+func (d *diffing) canSubtract() bool { return lacking(d.c) == "" }
 
 // partList puts parts into a result. To the builder they are images of several
 // platforms.
@@ -79,12 +74,7 @@ func (l *partList) finish() error {
 	if len(l.ps.Platforms) == 0 {
 		return nil
 	}
-	dt, err := json.Marshal(l.ps)
-	if err != nil {
-		return fmt.Errorf("writing the platforms: %w", err)
-	}
-	l.res.AddMeta(exptypes.ExporterPlatformsKey, dt)
-	return nil
+	return addPlatforms(l.res, l.ps)
 }
 
 // own adds the layers of one platform.

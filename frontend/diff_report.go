@@ -2,7 +2,6 @@ package frontend
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/opencontainers/go-digest"
 )
@@ -62,18 +61,10 @@ const (
 )
 
 func (r DiffReport) encode() ([]byte, error) {
-	dt, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("writing the report: %w", err)
-	}
-	return dt, nil
+	return encodeReport(r)
 }
 
 // DecodeDiffReport reads the report from a result's metadata.
 func DecodeDiffReport(dt []byte) (DiffReport, error) {
-	var r DiffReport
-	if err := json.Unmarshal(dt, &r); err != nil {
-		return DiffReport{}, fmt.Errorf("reading the report: %w", err)
-	}
-	return r, nil
+	return decodeReport[DiffReport](dt)
 }

@@ -2,7 +2,6 @@ package frontend
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -39,7 +38,7 @@ func (d *diffing) result(ctx context.Context, plans []*diffed, report DiffReport
 			states[i].id = report.Platforms[i].Platform
 		}
 	}
-	refs, err := d.solveStates(ctx, report, states)
+	refs, err := d.solveStates(ctx, d.c, states, d.attributionOpts(report, multi), "")
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +51,11 @@ func (d *diffing) result(ctx context.Context, plans []*diffed, report DiffReport
 		}
 		ps.Platforms = append(ps.Platforms, p)
 	}
-	dt, err := json.Marshal(ps)
-	if err != nil {
-		return nil, fmt.Errorf("writing the platforms: %w", err)
+	if err := addPlatforms(res, ps); err != nil {
+		return nil, err
 	}
-	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
-	if dt, err = report.encode(); err != nil {
+	dt, err := report.encode()
+	if err != nil {
 		return nil, err
 	}
 	res.AddMeta(DiffReportKey, dt)
@@ -67,13 +65,8 @@ func (d *diffing) result(ctx context.Context, plans []*diffed, report DiffReport
 // addPlatform puts the difference of one platform into the result, under the id
 // where that has several, with what the exporter has to know of it.
 func (d *diffing) addPlatform(res *gateway.Result, ref gateway.Reference, id string, b *diffed, rep DiffPlatform) (exptypes.Platform, error) {
-	suffix := ""
-	if id == "" {
-		res.SetRef(ref)
-	} else {
-		res.AddRef(id, ref)
-		suffix = "/" + id
-	}
+	setRef(res, id, ref)
+	suffix := suffixOf(id)
 	cfg, err := b.config(rep, d.o.flatten)
 	if err != nil {
 		return exptypes.Platform{}, err
@@ -146,7 +139,7 @@ func (d *diffing) differenceState(ctx context.Context, b *diffed) (llb.State, st
 	case b.upper.graph.Root() == nil, b.lower.graph.Root() != nil && b.same():
 		return llb.Scratch(), "", nil
 	case !d.canSubtract():
-		return d.comparedState(ctx, b, upper)
+		return d.comparedState(ctx, b, lower, upper)
 	case subtracts && !d.o.flatten:
 		return own, "", nil
 	default:
@@ -173,7 +166,7 @@ func (b *diffed) same() bool {
 
 // comparedState is the difference by its files, for builders that cannot subtract
 // layers.
-func (d *diffing) comparedState(ctx context.Context, b *diffed, upper llb.State) (llb.State, string, error) {
+func (d *diffing) comparedState(ctx context.Context, b *diffed, lower, upper llb.State) (llb.State, string, error) {
 	if b.lower.graph.Root() == nil {
 		return upper, "", nil
 	}
@@ -181,15 +174,7 @@ func (d *diffing) comparedState(ctx context.Context, b *diffed, upper llb.State)
 	if err := unableToCompare(d.c, expression); err != nil {
 		return upper, "", err
 	}
-	refs := make([]gateway.Reference, 2)
-	for i, side := range []*sideOn{b.lower, b.upper} {
-		var err error
-		if refs[i], err = solveRef(ctx, d.c, side.graph.Definition(side.graph.Root())); err != nil {
-			return upper, "", err
-		}
-	}
-	caps := d.c.BuildOpts().LLBCaps
-	files, err := compareFiles(ctx, refs[0], refs[1], !caps.Contains(pb.CapDiffOp))
+	files, err := compareStates(ctx, d.c, lower, upper)
 	if err != nil {
 		return upper, "", fmt.Errorf("comparing %s: %w", expression, err)
 	}
@@ -197,9 +182,7 @@ func (d *diffing) comparedState(ctx context.Context, b *diffed, upper llb.State)
 	if len(files.gone) > 0 {
 		note = fmt.Sprintf("%d deletions are not in the result: this builder has no DiffOp", len(files.gone))
 	}
-	follows := caps.Supports(pb.CapFileRmNoFollowSymlink) != nil
-	return llb.Scratch().File(copyWithout(upper, files.same, follows),
-		llb.WithCustomName("[relink] "+expression+" compared file by file, which is slower: this builder has no DiffOp")), note, nil
+	return files.own(d.c, upper, llb.WithCustomName("[relink] "+expression+" compared file by file, which is slower: this builder has no DiffOp")), note, nil
 }
 
 // config is the upper side's, with the history of the difference.
@@ -241,27 +224,11 @@ func historyAbove(history []ocispecs.History, lower []byte) []ocispecs.History {
 	return history[n:]
 }
 
-// solveStates gives the states to the builder.
-func (d *diffing) solveStates(ctx context.Context, report DiffReport, states []attributed) ([]gateway.Reference, error) {
-	if wantsProvenance(d.opts) {
-		opts := attributionOpts(d.opts)
-		delete(opts, "target")
-		var ids []string
-		for _, p := range report.Platforms {
-			ids = append(ids, p.Platform)
-		}
-		opts["platform"] = strings.Join(ids, ",")
-		if states[0].id != "" {
-			opts["multi-platform"] = "true"
-		}
-		return d.attribute(ctx, d.c, opts, "", states)
+// attributionOpts are the request as provenance shows it.
+func (d *diffing) attributionOpts(report DiffReport, multi bool) map[string]string {
+	var ids []string
+	for _, p := range report.Platforms {
+		ids = append(ids, p.Platform)
 	}
-	refs := make([]gateway.Reference, len(states))
-	for i, st := range states {
-		var err error
-		if refs[i], err = solveRef(ctx, d.c, st.def); err != nil {
-			return nil, err
-		}
-	}
-	return refs, nil
+	return attributionOptsOf(d.opts, ids, multi)
 }

@@ -89,16 +89,12 @@ func (d *diffing) builtOn(ctx context.Context, s *diffSide, p *ocispecs.Platform
 		if err != nil {
 			return nil, err
 		}
-		ref, suffix = s.built.Refs[id], "/"+id
+		ref, suffix = s.built.Refs[id], suffixOf(id)
 	}
-	st := llb.Scratch()
+	g, err := graphOfState(ctx, llb.Scratch())
 	if ref != nil {
-		var err error
-		if st, err = ref.ToState(); err != nil {
-			return nil, fmt.Errorf("reading what the Dockerfile makes: %w", err)
-		}
+		g, err = graphOf(ctx, ref)
 	}
-	g, err := graphOfState(ctx, st)
 	if err != nil {
 		return nil, err
 	}

@@ -42,28 +42,22 @@ func (j *imageJob) imageResult(ctx context.Context, made []madeImage, annotation
 			states[i].id = PlatformID(m.platform)
 		}
 	}
-	refs, err := j.solve(ctx, made, states)
+	refs, err := j.solveStates(ctx, j.c, states, j.attributionOpts(made), "")
 	if err != nil {
 		return nil, err
 	}
 	res := gateway.NewResult()
 	var ps exptypes.Platforms
 	for i, m := range made {
-		if id := states[i].id; id == "" {
-			res.SetRef(refs[i])
-		} else {
-			res.AddRef(id, refs[i])
-		}
+		setRef(res, states[i].id, refs[i])
 		ps.Platforms = append(ps.Platforms, exptypes.Platform{ID: PlatformID(m.platform), Platform: m.config.Platform})
 		if err := j.addMetadata(res, m, states[i].id); err != nil {
 			return nil, err
 		}
 	}
-	dt, err := json.Marshal(ps)
-	if err != nil {
-		return nil, fmt.Errorf("writing the platforms: %w", err)
+	if err := addPlatforms(res, ps); err != nil {
+		return nil, err
 	}
-	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
 	if j.multi(made) || makesIndex(j.opts, j.Stored) {
 		for key, value := range annotations {
 			if j.ReservedIndex == nil || !j.ReservedIndex(key) {
@@ -74,32 +68,28 @@ func (j *imageJob) imageResult(ctx context.Context, made []madeImage, annotation
 	return res, j.addSBOM(ctx, res, made, states)
 }
 
+// addPlatforms says which platforms a result has.
+func addPlatforms(res *gateway.Result, ps exptypes.Platforms) error {
+	dt, err := json.Marshal(ps)
+	if err != nil {
+		return fmt.Errorf("writing the platforms: %w", err)
+	}
+	res.AddMeta(exptypes.ExporterPlatformsKey, dt)
+	return nil
+}
+
 // multi says whether the result is an index.
 func (j *imageJob) multi(made []madeImage) bool { return len(made) > 1 || j.o.multi }
-
-func (j *imageJob) solve(ctx context.Context, made []madeImage, states []attributed) ([]gateway.Reference, error) {
-	if wantsProvenance(j.opts) {
-		return j.attribute(ctx, j.c, j.attributionOpts(made), "", states)
-	}
-	refs := make([]gateway.Reference, len(states))
-	for i, st := range states {
-		ref, err := solveRef(ctx, j.c, st.def)
-		if err != nil {
-			return nil, err
-		}
-		refs[i] = ref
-	}
-	return refs, nil
-}
 
 // attributionOpts are the request as provenance shows it: with the platforms
 // that were done and the images by their digests.
 func (j *imageJob) attributionOpts(made []madeImage) map[string]string {
-	opts := attributionOpts(j.opts)
-	delete(opts, "target")
 	var ids []string
 	for _, m := range made {
 		ids = append(ids, PlatformID(m.platform))
+	}
+	opts := attributionOptsOf(j.opts, ids, j.multi(made))
+	for _, m := range made {
 		for name, img := range m.from {
 			if img == nil || img.origin.scheme != imageScheme {
 				continue
@@ -108,10 +98,6 @@ func (j *imageJob) attributionOpts(made []madeImage) map[string]string {
 				opts["context:"+name] = imageScheme + "://" + pinned
 			}
 		}
-	}
-	opts["platform"] = strings.Join(ids, ",")
-	if j.multi(made) {
-		opts["multi-platform"] = "true"
 	}
 	return opts
 }
@@ -123,10 +109,10 @@ func (j *imageJob) addMetadata(res *gateway.Result, m madeImage, id string) erro
 	if err != nil {
 		return err
 	}
-	suffix := ""
+	suffix := suffixOf(id)
 	var platform *ocispecs.Platform
 	if id != "" {
-		suffix, platform = "/"+id, &m.platform
+		platform = &m.platform
 	}
 	res.AddMeta(exptypes.ExporterImageConfigKey+suffix, dt)
 	res.AddMeta(exptypes.ExporterImageBaseConfigKey+suffix, m.base)

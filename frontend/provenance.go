@@ -18,14 +18,22 @@ import (
 // the Dockerfile frontend. It cannot be an image's or a stage's.
 const linkedName = "relink.linked"
 
-// solveAttributed has the Dockerfile frontend return the linked states under the
-// user's own request.
-func (f *Frontend) solveAttributed(ctx context.Context, c gateway.Client, linked []*linking) ([]gateway.Reference, error) {
-	states := make([]attributed, len(linked))
-	for i, l := range linked {
-		states[i] = attributed{id: l.id, def: l.state()}
+// solveStates gives states to the builder and returns a reference for each. Where
+// there is to be provenance they come by way of the Dockerfile frontend, for a
+// request with these options and this syntax.
+func (f *Frontend) solveStates(ctx context.Context, c gateway.Client, states []attributed, opts map[string]string, syntax string) ([]gateway.Reference, error) {
+	if wantsProvenance(c.BuildOpts().Opts) {
+		return f.attribute(ctx, c, opts, syntax, states)
 	}
-	return f.attribute(ctx, c, attributionOpts(c.BuildOpts().Opts), syntaxOf(linked[0]), states)
+	refs := make([]gateway.Reference, len(states))
+	for i, st := range states {
+		ref, err := solveRef(ctx, c, st.def)
+		if err != nil {
+			return nil, err
+		}
+		refs[i] = ref
+	}
+	return refs, nil
 }
 
 // attributed is the state of one platform of a result.
@@ -82,6 +90,18 @@ func attributionOpts(opts map[string]string) map[string]string {
 		if strings.HasPrefix(k, "attest:sbom") {
 			delete(out, k)
 		}
+	}
+	return out
+}
+
+// attributionOptsOf are those of a request without a Dockerfile, which was answered
+// for these platforms.
+func attributionOptsOf(opts map[string]string, platforms []string, multi bool) map[string]string {
+	out := attributionOpts(opts)
+	delete(out, "target")
+	out["platform"] = strings.Join(platforms, ",")
+	if multi {
+		out["multi-platform"] = "true"
 	}
 	return out
 }

@@ -237,11 +237,7 @@ func (r *ranges) replace(ctx context.Context, res *gateway.Result, sides map[str
 		return err
 	}
 	for i, l := range replaced {
-		if l.id == "" {
-			res.SetRef(refs[i])
-		} else {
-			res.AddRef(l.id, refs[i])
-		}
+		setRef(res, l.id, refs[i])
 		atts := res.Attestations[l.id]
 		for j := range atts {
 			if atts[j].Ref == nil {

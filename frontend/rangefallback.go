@@ -47,29 +47,12 @@ func (d *differences) compared(ctx context.Context, rg *dockerfile.Range, lower,
 	if lower.Output() == nil {
 		return upper, nil
 	}
-	refs := make([]gateway.Reference, 2)
-	for i, side := range []llb.State{lower, upper} {
-		if side.Output() == nil {
-			continue
-		}
-		def, err := marshal(ctx, side)
-		if err != nil {
-			return llb.State{}, err
-		}
-		if refs[i], err = solveRef(ctx, d.r.c, def); err != nil {
-			return llb.State{}, err
-		}
-	}
-	caps := d.r.c.BuildOpts().LLBCaps
-	diff, err := compareFiles(ctx, refs[0], refs[1], !caps.Contains(pb.CapDiffOp))
+	diff, err := compareStates(ctx, d.r.c, lower, upper)
 	if err != nil {
 		return llb.State{}, d.r.errRange(rg, fmt.Errorf("comparing the sides of the range %s: %w", rg.Expression, err))
 	}
-	// What does nothing here says which range it is: the builder takes two copies
-	// for the same when only times, or to some only owners, differ.
-	seal := removal{path: fmt.Sprintf("/.relink.%x", diff.seal)}
-	d.gone[rg] = append(diff.gone, seal)
-	return llb.Scratch().File(copyWithout(upper, append(diff.same, seal), d.r.removalFollows()), llb.WithCustomName("[relink] "+rg.String()+" compared file by file, which is slower: this builder has no DiffOp")), nil
+	d.gone[rg] = slices.Concat(diff.gone, diff.sealing())
+	return diff.own(d.r.c, upper, llb.WithCustomName("[relink] "+rg.String()+" compared file by file, which is slower: this builder has no DiffOp")), nil
 }
 
 // copyWithout copies all of a state and removes some of it.
@@ -149,7 +132,7 @@ func (d *differences) deleting(ctx context.Context, g *definition.Graph, copied 
 		}
 	}
 	cp := action.GetCopy()
-	files := removing(nil, gone, d.r.removalFollows()).Copy(inputs[1], cp.Src, cp.Dest, &llb.CopyInfo{
+	files := removing(nil, gone, removalFollows(d.r.c)).Copy(inputs[1], cp.Src, cp.Dest, &llb.CopyInfo{
 		CopyDirContentsOnly: cp.DirCopyContents, CreateDestPath: cp.CreateDestPath, FollowSymlinks: cp.FollowSymlink,
 		AllowWildcard: cp.AllowWildcard, AllowEmptyWildcard: cp.AllowEmptyWildcard,
 		AlwaysReplaceExistingDestPaths: cp.AlwaysReplaceExistingDestPaths,
@@ -177,8 +160,8 @@ func (d *differences) deleting(ctx context.Context, g *definition.Graph, copied 
 
 // removalFollows says whether the builder's removal of a symbolic link takes
 // what the link leads to.
-func (r *ranges) removalFollows() bool {
-	caps := r.c.BuildOpts().LLBCaps
+func removalFollows(c gateway.Client) bool {
+	caps := c.BuildOpts().LLBCaps
 	return caps.Supports(pb.CapFileRmNoFollowSymlink) != nil
 }
 

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
+	"github.com/moby/buildkit/solver/pb"
 	fstypes "github.com/tonistiigi/fsutil/types"
 	"golang.org/x/sync/errgroup"
 
@@ -70,6 +72,31 @@ type fileComparison struct {
 	// symbolic links only: it leaves FIFOs out and makes files of devices.
 	plain bool
 }
+
+// compareStates compares two states by their files. The builder has to make them
+// for that.
+func compareStates(ctx context.Context, c gateway.Client, lower, upper llb.State, opts ...llb.ConstraintsOpt) (fileDiff, error) {
+	refs, err := solveAll(ctx, c, []llb.State{lower, upper}, opts...)
+	if err != nil {
+		return fileDiff{}, err
+	}
+	caps := c.BuildOpts().LLBCaps
+	return compareFiles(ctx, refs[0], refs[1], !caps.Contains(pb.CapDiffOp))
+}
+
+// own is what the upper one of two states has other than the lower one, by a copy of
+// all of it without what is the same.
+func (d fileDiff) own(c gateway.Client, upper llb.State, opts ...llb.ConstraintsOpt) llb.State {
+	return llb.Scratch().File(copyWithout(upper, slices.Concat(d.same, d.sealing()), removalFollows(c)), opts...)
+}
+
+// sealing is the removal of a path that is not there. It says which difference an
+// operation is about: the builder takes two copies for the same when only times, or
+// to some only owners, differ.
+func (d fileDiff) sealing() []removal { return []removal{{path: sealPath(d.seal)}} }
+
+// sealPath is a path that is not there, by what a seal stands for.
+func sealPath(seal []byte) string { return fmt.Sprintf("/.relink.%x", seal) }
 
 func compareFiles(ctx context.Context, lower, upper gateway.Reference, plain bool) (fileDiff, error) {
 	c := &fileComparison{lower: lower, upper: upper, reads: make(chan struct{}, readsAtOnce), plain: plain}

@@ -36,7 +36,7 @@ func namesFrontend(opts map[string]string, text []byte) bool {
 // of a builder before v0.10 knows no build contexts that are inputs, which is
 // what the ranges are to it.
 func readInProcess(ctx context.Context, c gateway.Client, opts map[string]string, inputs map[string]*pb.Definition) (*gateway.Result, error) {
-	c = inProcess{Client: c, opts: opts, inputs: inputs}
+	c = inProcess{withOpts{c, opts}, inputs}
 	ui, err := dockerui.NewClient(c)
 	if err != nil {
 		return nil, fmt.Errorf("reading the options of the build: %w", err)
@@ -101,15 +101,8 @@ func located(src *dockerfileSource, err error) error {
 // inProcess is a builder for a Dockerfile frontend that runs here, with options
 // and inputs of its own.
 type inProcess struct {
-	gateway.Client
-	opts   map[string]string
+	withOpts
 	inputs map[string]*pb.Definition
-}
-
-func (c inProcess) BuildOpts() gateway.BuildOpts {
-	o := c.Client.BuildOpts()
-	o.Opts = maps.Clone(c.opts)
-	return o
 }
 
 func (c inProcess) Inputs(context.Context) (map[string]llb.State, error) {

@@ -30,7 +30,7 @@ type dockerfileSource struct {
 // this and of the Dockerfile frontend's own reading, as they are the same
 // operation.
 func readDockerfile(ctx context.Context, c gateway.Client) *dockerfileSource {
-	ui, err := dockerui.NewClient(quickReader{c})
+	ui, err := dockerui.NewClient(quickReader{withOpts{c, c.BuildOpts().Opts}})
 	if err != nil {
 		return nil
 	}
@@ -44,13 +44,7 @@ func readDockerfile(ctx context.Context, c gateway.Client) *dockerfileSource {
 // quickReader is a builder for dockerui to read the Dockerfile from in two
 // requests instead of four or five: sizes and the ignore file are not asked
 // for. It gives out options that dockerui can change, which it does.
-type quickReader struct{ gateway.Client }
-
-func (c quickReader) BuildOpts() gateway.BuildOpts {
-	o := c.Client.BuildOpts()
-	o.Opts = maps.Clone(o.Opts)
-	return o
-}
+type quickReader struct{ withOpts }
 
 func (c quickReader) Solve(ctx context.Context, req gateway.SolveRequest) (*gateway.Result, error) {
 	res, err := c.Client.Solve(ctx, req)

@@ -124,11 +124,14 @@ func (r *imageJob) named(context, what string) (*named, error) {
 }
 
 // anyPlatform is one of the platforms that were asked for, nil when none was.
-func (r *imageJob) anyPlatform() *ocispecs.Platform {
-	if len(r.o.platforms) == 0 {
+func (r *imageJob) anyPlatform() *ocispecs.Platform { return firstOf(r.o.platforms) }
+
+// firstOf is the first of some platforms, nil for none.
+func firstOf(ps []ocispecs.Platform) *ocispecs.Platform {
+	if len(ps) == 0 {
 		return nil
 	}
-	return &r.o.platforms[0]
+	return &ps[0]
 }
 
 // describe reads what the registry knows of the image and of the new base.

@@ -48,12 +48,9 @@ func (r *rebasing) byFiles(ctx context.Context, b *rebased, lacks string) (llb.S
 		return llb.State{}, err
 	}
 	caps := r.c.BuildOpts().LLBCaps
-	follows := caps.Supports(pb.CapFileRmNoFollowSymlink) != nil
-	seal := removal{path: fmt.Sprintf("/.relink.%x", diff.seal)} // See compared.
 	name := func(what string) llb.ConstraintsOpt { return llb.WithCustomName(layers.Named + what) }
-	own := llb.Scratch().File(copyWithout(whole, append(diff.same, seal), follows),
-		name("find the image's own files by comparing all, which is slower: this builder has no "+lacks))
-	return onto.File(removing(nil, diff.gone, follows).Copy(own, "/", "/", &llb.CopyInfo{
+	own := diff.own(r.c, whole, name("find the image's own files by comparing all, which is slower: this builder has no "+lacks))
+	return onto.File(removing(nil, diff.gone, removalFollows(r.c)).Copy(own, "/", "/", &llb.CopyInfo{
 		CopyDirContentsOnly:            true,
 		AlwaysReplaceExistingDestPaths: caps.Supports(pb.CapFileCopyAlwaysReplaceExistingDestPaths) == nil,
 	}), name("the image's own files on the new base")), nil
@@ -65,21 +62,7 @@ func (r *rebasing) compare(ctx context.Context, b *rebased, whole llb.State) (fi
 	if err != nil {
 		return fileDiff{}, err
 	}
-	refs := make([]gateway.Reference, 2) // nil for nothing
-	for i, st := range []llb.State{lower, whole} {
-		if st.Output() == nil {
-			continue
-		}
-		def, err := marshal(ctx, st, llb.Platform(b.platform))
-		if err != nil {
-			return fileDiff{}, err
-		}
-		if refs[i], err = solveRef(ctx, r.c, def); err != nil {
-			return fileDiff{}, err
-		}
-	}
-	caps := r.c.BuildOpts().LLBCaps
-	diff, err := compareFiles(ctx, refs[0], refs[1], !caps.Contains(pb.CapDiffOp))
+	diff, err := compareStates(ctx, r.c, lower, whole, llb.Platform(b.platform))
 	if err != nil {
 		return fileDiff{}, fmt.Errorf("comparing the files of %s with those of its base: %w", b.image.origin, err)
 	}

@@ -96,24 +96,29 @@ func (o *rebaseOptions) readRequest(opts map[string]string) error {
 	}
 }
 
-func (o *rebaseOptions) readPlatforms(opts map[string]string) error {
+func (o *rebaseOptions) readPlatforms(opts map[string]string) (err error) {
+	o.platforms, o.multi, err = readPlatforms(opts)
+	return err
+}
+
+// readPlatforms reads which platforms are asked for, and whether the result is an
+// index in any case.
+func readPlatforms(opts map[string]string) (ps []ocispecs.Platform, index bool, err error) {
 	for _, s := range commaList(opts["platform"]) {
 		p, err := platforms.Parse(s)
 		if err != nil {
-			return errdefs.Invalidf("", "reading --platform: %w", err)
+			return nil, false, errdefs.Invalidf("", "reading --platform: %w", err)
 		}
-		o.platforms = append(o.platforms, platforms.Normalize(p))
+		ps = append(ps, platforms.Normalize(p))
 	}
 	for _, key := range []string{"multi-platform", buildArgPrefix + "BUILDKIT_MULTI_PLATFORM"} {
 		if v := opts[key]; v != "" {
-			multi, err := strconv.ParseBool(v)
-			if err != nil {
-				return errdefs.Invalidf("Use true or false.", "invalid value %q of %s", v, key)
+			if index, err = strconv.ParseBool(v); err != nil {
+				return nil, false, errdefs.Invalidf("Use true or false.", "invalid value %q of %s", v, key)
 			}
-			o.multi = multi
 		}
 	}
-	return nil
+	return ps, index, nil
 }
 
 func (o *rebaseOptions) readForceLayers(opts map[string]string) error {

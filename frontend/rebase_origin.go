@@ -298,17 +298,27 @@ func (r *resolver) readInput(ctx context.Context, img *imageOn, p *ocispecs.Plat
 	if !ok {
 		return errdefs.Internalf("there is no input %q", img.origin.value)
 	}
-	var metadata map[string][]byte
-	if md := r.c.BuildOpts().Opts["input-metadata:"+img.origin.value]; md != "" {
-		if err := json.Unmarshal([]byte(md), &metadata); err != nil {
-			return fmt.Errorf("reading the metadata of the input: %w", err)
-		}
+	metadata, err := inputMetadata(r.c.BuildOpts().Opts, img.origin.value)
+	if err != nil {
+		return err
 	}
 	if img.raw, err = inputConfig(metadata, p); err != nil {
 		return err
 	}
 	img.state = func(int, string) llb.State { return st }
 	return nil
+}
+
+// inputMetadata is what another build says of its result, nil when it says nothing.
+func inputMetadata(opts map[string]string, name string) (metadata map[string][]byte, err error) {
+	md := opts["input-metadata:"+name]
+	if md == "" {
+		return nil, nil
+	}
+	if err := json.Unmarshal([]byte(md), &metadata); err != nil {
+		return nil, fmt.Errorf("reading the metadata of the input: %w", err)
+	}
+	return metadata, nil
 }
 
 // inputConfig is the config of a build's result. The result has no layers yet,

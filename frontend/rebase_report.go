@@ -82,20 +82,12 @@ type Move struct {
 }
 
 func (r RebaseReport) encode() ([]byte, error) {
-	dt, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("writing the report: %w", err)
-	}
-	return dt, nil
+	return encodeReport(r)
 }
 
 // DecodeRebaseReport reads the report from a result's metadata.
 func DecodeRebaseReport(dt []byte) (RebaseReport, error) {
-	var r RebaseReport
-	if err := json.Unmarshal(dt, &r); err != nil {
-		return RebaseReport{}, fmt.Errorf("reading the report: %w", err)
-	}
-	return r, nil
+	return decodeReport[RebaseReport](dt)
 }
 
 // UpToDate says whether every platform stands on the new base already.

@@ -74,18 +74,25 @@ func (r Report) Empty() bool {
 
 // Encode writes the report as a result's metadata has it.
 func (r Report) Encode() ([]byte, error) {
-	dt, err := json.Marshal(r)
+	return encodeReport(r)
+}
+
+// DecodeReport reads a report from a result's metadata.
+func DecodeReport(dt []byte) (Report, error) {
+	return decodeReport[Report](dt)
+}
+
+func encodeReport(report any) ([]byte, error) {
+	dt, err := json.Marshal(report)
 	if err != nil {
 		return nil, fmt.Errorf("writing the report: %w", err)
 	}
 	return dt, nil
 }
 
-// DecodeReport reads a report from a result's metadata.
-func DecodeReport(dt []byte) (Report, error) {
-	var r Report
-	if err := json.Unmarshal(dt, &r); err != nil {
-		return Report{}, fmt.Errorf("reading the report: %w", err)
+func decodeReport[T any](dt []byte) (report T, err error) {
+	if err := json.Unmarshal(dt, &report); err != nil {
+		return *new(T), fmt.Errorf("reading the report: %w", err)
 	}
-	return r, nil
+	return report, nil
 }

@@ -23,11 +23,7 @@ func (f *Frontend) replaceStates(ctx context.Context, c gateway.Client, res *gat
 		return err
 	}
 	for i, l := range linked {
-		if l.id == "" {
-			res.SetRef(refs[i])
-		} else {
-			res.AddRef(l.id, refs[i])
-		}
+		setRef(res, l.id, refs[i])
 		if l.def == nil {
 			continue
 		}
@@ -58,18 +54,28 @@ func (l *linking) state() *pb.Definition {
 
 // solveLinked gives the states to the builder and returns a reference for each.
 func (f *Frontend) solveLinked(ctx context.Context, c gateway.Client, linked []*linking) ([]gateway.Reference, error) {
-	if wantsProvenance(c.BuildOpts().Opts) {
-		return f.solveAttributed(ctx, c, linked)
-	}
-	refs := make([]gateway.Reference, len(linked))
+	states := make([]attributed, len(linked))
 	for i, l := range linked {
-		ref, err := solveRef(ctx, c, l.state())
-		if err != nil {
-			return nil, err
-		}
-		refs[i] = ref
+		states[i] = attributed{id: l.id, def: l.state()}
 	}
-	return refs, nil
+	return f.solveStates(ctx, c, states, attributionOpts(c.BuildOpts().Opts), syntaxOf(linked[0]))
+}
+
+// suffixOf is what the keys of a platform's metadata end with.
+func suffixOf(id string) string {
+	if id == "" {
+		return ""
+	}
+	return "/" + id
+}
+
+// setRef puts a state into a result, under the platform's key where it has one.
+func setRef(res *gateway.Result, id string, ref gateway.Reference) {
+	if id == "" {
+		res.SetRef(ref)
+	} else {
+		res.AddRef(id, ref)
+	}
 }
 
 func wantsProvenance(opts map[string]string) bool {

@@ -5,21 +5,56 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
+	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/errdefs"
 	"github.com/moby/buildkit/solver/pb"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/docker-relink/relink/internal/definition"
 )
+
+// withOpts is a builder that was asked with other options, which may be changed.
+type withOpts struct {
+	gateway.Client
+	opts map[string]string
+}
+
+func (c withOpts) BuildOpts() gateway.BuildOpts {
+	o := c.Client.BuildOpts()
+	o.Opts = maps.Clone(c.opts)
+	return o
+}
 
 // solveRef gives a definition to the builder. Nothing is built by that; the
 // reference is built when it is read or exported.
 func solveRef(ctx context.Context, c gateway.Client, def *pb.Definition) (gateway.Reference, error) {
 	return solve(ctx, c, gateway.SolveRequest{Definition: def})
+}
+
+// solveAll gives states to the builder, at the same time; an empty one has no
+// reference.
+func solveAll(ctx context.Context, c gateway.Client, states []llb.State, opts ...llb.ConstraintsOpt) ([]gateway.Reference, error) {
+	refs := make([]gateway.Reference, len(states))
+	eg, ctx := errgroup.WithContext(ctx)
+	for i, st := range states {
+		if st.Output() == nil {
+			continue
+		}
+		eg.Go(func() error {
+			def, err := marshal(ctx, st, opts...)
+			if err == nil {
+				refs[i], err = solveRef(ctx, c, def)
+			}
+			return err
+		})
+	}
+	return refs, eg.Wait()
 }
 
 // evaluate builds a definition. What the builder has in a cache that was

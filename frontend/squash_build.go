@@ -329,14 +329,6 @@ func (s *buildSquash) report(plans []*squashedBuild) SquashReport {
 	return rep
 }
 
-// suffixOf is what the keys of a platform's metadata end with.
-func suffixOf(id string) string {
-	if id == "" {
-		return ""
-	}
-	return "/" + id
-}
-
 // stockOf are the states of a result as the Dockerfile frontend made them.
 func stockOf(ctx context.Context, c gateway.Client, res *gateway.Result) ([]*linking, error) {
 	refs, err := platformRefs(res)

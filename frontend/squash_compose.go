@@ -3,12 +3,12 @@ package frontend
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/moby/buildkit/client/llb"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/docker-relink/relink/internal/errdefs"
 	"github.com/docker-relink/relink/internal/layers"
@@ -32,7 +32,7 @@ func squashOn(ctx context.Context, c gateway.Client, base, above llb.State, what
 		return squashAll(ctx, c, above, what)
 	}
 	added := llb.Diff(base, above, llb.WithCustomName(layers.SquashLooked+what+" change"))
-	refs, err := solveAll(ctx, c, base, above, added)
+	refs, err := solveAll(ctx, c, []llb.State{base, above, added})
 	if err != nil {
 		return squashed{}, err
 	}
@@ -58,7 +58,7 @@ func squashOn(ctx context.Context, c gateway.Client, base, above llb.State, what
 // squashAll makes one layer of all that there is. It is looked at only for what a
 // layer cannot have.
 func squashAll(ctx context.Context, c gateway.Client, above llb.State, what string) (squashed, error) {
-	refs, err := solveAll(ctx, c, above)
+	refs, err := solveAll(ctx, c, []llb.State{above})
 	if err != nil {
 		return squashed{}, err
 	}
@@ -75,24 +75,6 @@ func lostRemarks(paths []string) []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("extended attributes of %d paths are lost (the first is %s): a layer that BuildKit makes has none but file capabilities", len(paths), paths[0])}
-}
-
-func solveAll(ctx context.Context, c gateway.Client, states ...llb.State) ([]gateway.Reference, error) {
-	refs := make([]gateway.Reference, len(states))
-	eg, ctx := errgroup.WithContext(ctx)
-	for i, st := range states {
-		if st.Output() == nil {
-			continue
-		}
-		eg.Go(func() error {
-			def, err := marshal(ctx, st)
-			if err == nil {
-				refs[i], err = solveRef(ctx, c, def)
-			}
-			return err
-		})
-	}
-	return refs, eg.Wait()
 }
 
 // rootRemarks says what of the root directory itself is lost: layers that BuildKit
@@ -121,12 +103,7 @@ func squashByFiles(ctx context.Context, c gateway.Client, base, above llb.State,
 	if err := unableToCompare(c, what); err != nil {
 		return squashed{}, err
 	}
-	refs, err := solveAll(ctx, c, base, above)
-	if err != nil {
-		return squashed{}, err
-	}
-	caps := c.BuildOpts().LLBCaps
-	diff, err := compareFiles(ctx, refs[0], refs[1], !caps.Contains(pb.CapDiffOp))
+	diff, err := compareStates(ctx, c, base, above)
 	if err != nil {
 		return squashed{}, fmt.Errorf("comparing the image with its base: %w", err)
 	}
@@ -134,8 +111,8 @@ func squashByFiles(ctx context.Context, c gateway.Client, base, above llb.State,
 		return squashed{state: base, nothing: true}, nil
 	}
 	what += ", compared file by file, which is slower"
-	if caps.Supports(pb.CapFileCopyIncludeExcludePatterns) != nil {
-		return copiedTwice(base, above, diff, what, caps.Supports(pb.CapFileRmNoFollowSymlink) != nil), nil
+	if caps := c.BuildOpts().LLBCaps; caps.Supports(pb.CapFileCopyIncludeExcludePatterns) != nil {
+		return copiedTwice(c, base, above, diff, what), nil
 	}
 	s := layers.Squash{Base: base, Above: above, Gone: []layers.Removal{{Path: sealPath(diff.seal)}}}
 	for _, r := range diff.gone {
@@ -152,16 +129,11 @@ func squashByFiles(ctx context.Context, c gateway.Client, base, above llb.State,
 
 // copiedTwice is for builders that cannot leave out what is the same while they
 // copy.
-func copiedTwice(base, above llb.State, diff fileDiff, what string, follows bool) squashed {
-	seal := removal{path: sealPath(diff.seal)}
-	changed := llb.Scratch().File(copyWithout(above, append(diff.same, seal), follows), llb.WithCustomName(layers.SquashLooked+what+" change"))
-	files := removing(nil, append(diff.gone, seal), follows).Copy(changed, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true})
+func copiedTwice(c gateway.Client, base, above llb.State, diff fileDiff, what string) squashed {
+	changed := diff.own(c, above, llb.WithCustomName(layers.SquashLooked+what+" change"))
+	files := removing(nil, slices.Concat(diff.gone, diff.sealing()), removalFollows(c)).Copy(changed, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true})
 	return squashed{state: base.File(files, llb.WithCustomName(layers.SquashNamed+what))}
 }
-
-// sealPath is a path that is not there. Its removal says which change an operation
-// is: the builder takes two copies for the same when only times differ.
-func sealPath(seal []byte) string { return fmt.Sprintf("/.relink.%x", seal) }
 
 // cannotSquash refuses what file operations on Linux would spoil.
 func cannotSquash(p ocispecs.Platform) error {

@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
@@ -53,20 +52,12 @@ type SquashPlatform struct {
 }
 
 func (r SquashReport) encode() ([]byte, error) {
-	dt, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("writing the report: %w", err)
-	}
-	return dt, nil
+	return encodeReport(r)
 }
 
 // DecodeSquashReport reads the report from a result's metadata.
 func DecodeSquashReport(dt []byte) (SquashReport, error) {
-	var r SquashReport
-	if err := json.Unmarshal(dt, &r); err != nil {
-		return SquashReport{}, fmt.Errorf("reading the report: %w", err)
-	}
-	return r, nil
+	return decodeReport[SquashReport](dt)
 }
 
 // Lines are the report as a person reads it.
