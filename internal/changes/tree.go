@@ -126,18 +126,3 @@ func (t *Tree) find(name string) *Entry {
 	}
 	return n.entry
 }
-
-// Has says whether something stands at a path, and whether that is known.
-func (t *Tree) Has(name string) (has, known bool) {
-	n := t.root
-	known = !t.above
-	for rest := strings.Trim(path.Clean("/"+name), "/"); rest != ""; {
-		var part string
-		part, rest, _ = strings.Cut(rest, "/")
-		known = known || n.opaque || n.cut || n.entry != nil && n.entry.Type != Dir
-		if n = n.children[part]; n == nil {
-			return false, known
-		}
-	}
-	return n.entry != nil, known || n.cut || n.entry != nil
-}

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
-	"github.com/moby/buildkit/cmd/buildkitd/config"
 	"github.com/sirupsen/logrus"
 
 	"github.com/docker-relink/relink/internal/embedded/engine"
@@ -40,7 +39,7 @@ func (o order) serve(reply *os.File) error {
 	if err := tryMount(o.Place.Dir); err != nil {
 		return err
 	}
-	cfg, err := o.config()
+	cfg, err := loadConfig(o.Config)
 	if err != nil {
 		return err
 	}
@@ -89,17 +88,6 @@ func (o order) forget() error {
 		return fmt.Errorf("removing the record: %w", err)
 	}
 	return nil
-}
-
-func (o order) config() (config.Config, error) {
-	if o.Config == "" {
-		return config.Config{}, nil
-	}
-	cfg, err := config.LoadFile(o.Config)
-	if err != nil {
-		return config.Config{}, fmt.Errorf("reading %s: %w", o.Config, err)
-	}
-	return cfg, nil
 }
 
 // listen makes the socket, which is the user's alone.

@@ -12,7 +12,6 @@ import (
 	"sync"
 
 	"github.com/moby/buildkit/client"
-	"github.com/moby/buildkit/cmd/buildkitd/config"
 	"github.com/moby/buildkit/util/bklog"
 	"github.com/sirupsen/logrus"
 	"google.golang.org/grpc"
@@ -50,11 +49,9 @@ func (p *InProcess) Open(ctx context.Context, opts ...client.ClientOpt) (*client
 }
 
 func (p *InProcess) start() (err error) {
-	var cfg config.Config
-	if p.Settings.Config != "" {
-		if cfg, err = config.LoadFile(p.Settings.Config); err != nil {
-			return fmt.Errorf("reading %s: %w", p.Settings.Config, err)
-		}
+	cfg, err := loadConfig(p.Settings.Config)
+	if err != nil {
+		return err
 	}
 	if p.dir, err = os.MkdirTemp("", "docker-relink-"); err != nil {
 		return fmt.Errorf("making the embedded builder's state: %w", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/docker/buildx/util/confutil"
+	"github.com/moby/buildkit/cmd/buildkitd/config"
 
 	"github.com/docker-relink/relink/internal/version"
 )
@@ -25,6 +26,18 @@ type Settings struct {
 	Files map[string][]byte
 	// Stay asks for a daemon that does not leave by itself.
 	Stay bool
+}
+
+// loadConfig reads a buildkitd.toml; "" is one that says nothing.
+func loadConfig(file string) (config.Config, error) {
+	if file == "" {
+		return config.Config{}, nil
+	}
+	cfg, err := config.LoadFile(file)
+	if err != nil {
+		return config.Config{}, fmt.Errorf("reading %s: %w", file, err)
+	}
+	return cfg, nil
 }
 
 // ReadSettings reads the settings that buildx gives to the builders it makes.

@@ -117,8 +117,8 @@ func ociLayers(layers []ocispecs.Descriptor) []ocispecs.Descriptor {
 	return out
 }
 
-// attestationType is what BuildKit calls the manifests that carry attestations.
-const attestationType = "application/vnd.docker.attestation.manifest.v1+json"
+// AttestationType is what BuildKit calls the manifests that carry attestations.
+const AttestationType = "application/vnd.docker.attestation.manifest.v1+json"
 
 func (a *assembling) attest(about ocispecs.Descriptor, s *Statement) error {
 	content, err := json.Marshal(s)
@@ -129,7 +129,7 @@ func (a *assembling) attest(about ocispecs.Descriptor, s *Statement) error {
 	statement.Annotations = map[string]string{"in-toto.io/predicate-type": s.PredicateType}
 	a.blob("", ocispecs.DescriptorEmptyJSON.Data)
 	desc, err := a.manifest(ocispecs.Manifest{
-		ArtifactType: attestationType,
+		ArtifactType: AttestationType,
 		Config:       ocispecs.DescriptorEmptyJSON,
 		Layers:       []ocispecs.Descriptor{statement},
 		Subject:      &ocispecs.Descriptor{MediaType: about.MediaType, Digest: about.Digest, Size: about.Size},

@@ -30,9 +30,13 @@ func Own(img Source, layers, n int) []llb.State {
 	case 0:
 		return []llb.State{first(layers)}
 	}
-	var own []llb.State
-	for i := n; i < layers; i++ {
-		own = append(own, Layer(first(i), first(i+1), fmt.Sprint("layer ", i+1)))
+	return each(first, n, layers, func(n int) string { return fmt.Sprint(Subtracted, "layer ", n) })
+}
+
+// each is the layers above the first n, each as the difference that it makes.
+func each(first func(n int) llb.State, n, layers int, name func(n int) string) (own []llb.State) {
+	for n++; n <= layers; n++ {
+		own = append(own, llb.Diff(first(n-1), first(n), llb.WithCustomName(name(n))))
 	}
 	return own
 }

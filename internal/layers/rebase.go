@@ -45,14 +45,9 @@ func (r Rebase) State() llb.State {
 	case 0:
 		return r.on(r.Image(Whole, "[image] the whole image"))
 	}
-	var own []llb.State
-	below := r.first(r.OldBaseLayers)
-	for n := r.OldBaseLayers + 1; n <= r.Layers; n++ {
-		with := r.first(n)
-		own = append(own, llb.Diff(below, with, llb.WithCustomNamef("%sthe image's own layer %d", Named, n)))
-		below = with
-	}
-	return r.on(own...)
+	return r.on(each(r.first, r.OldBaseLayers, r.Layers, func(n int) string {
+		return fmt.Sprintf("%sthe image's own layer %d", Named, n)
+	})...)
 }
 
 // first is the image's first n layers.

@@ -17,14 +17,9 @@ import (
 	"github.com/docker-relink/relink/internal/image"
 )
 
-// The annotations by which BuildKit marks attestation manifests in an index, and
-// the statements in them.
+// The annotation by which BuildKit marks the statements in attestation manifests.
 const (
-	referenceType   = "vnd.docker.reference.type"
-	referenceDigest = "vnd.docker.reference.digest"
-	attestationType = "attestation-manifest"
-	predicateType   = "in-toto.io/predicate-type"
-
+	predicateType        = "in-toto.io/predicate-type"
 	provenancePredicates = "https://slsa.dev/provenance/"
 )
 
@@ -152,14 +147,12 @@ func (r *Images) referrerList(ctx context.Context, repo reference.Named, path st
 	}
 	var names []string
 	for _, desc := range idx.Manifests {
-		if desc.ArtifactType != buildkitAttestation {
+		if desc.ArtifactType != image.AttestationType {
 			names = append(names, fmt.Sprintf("%s (%s)", artifactName(desc), desc.Digest))
 		}
 	}
 	return names, nil
 }
-
-const buildkitAttestation = "application/vnd.docker.attestation.manifest.v1+json"
 
 // cosignTags are the tags beside an image by which cosign finds what it made.
 var cosignTags = [...]struct{ suffix, what string }{

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/docker/buildx/util/imagetools"
+	"github.com/moby/buildkit/util/attestation"
 	"github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
@@ -111,8 +112,8 @@ func (r *Images) manifests(ctx context.Context, ref string, idx ocispecs.Index) 
 	attestations := map[digest.Digest][]ocispecs.Descriptor{}
 	for _, desc := range idx.Manifests {
 		switch {
-		case desc.Annotations[referenceType] == attestationType:
-			subject := digest.Digest(desc.Annotations[referenceDigest])
+		case desc.Annotations[attestation.DockerAnnotationReferenceType] == attestation.DockerAnnotationReferenceTypeDefault:
+			subject := digest.Digest(desc.Annotations[attestation.DockerAnnotationReferenceDigest])
 			attestations[subject] = append(attestations[subject], desc)
 		case images.IsManifestType(desc.MediaType) && desc.Platform != nil && desc.Platform.OS != "unknown":
 			imageDescs = append(imageDescs, desc)

@@ -69,12 +69,6 @@ func (b *Bed) NewBuilderWith(t testing.TB, more string) *Builder {
 	return builder
 }
 
-// Prune empties the cache of the bed's own builder.
-func (b *Bed) Prune(t testing.TB) {
-	t.Helper()
-	b.Docker(t, "", nil, "buildx", "prune", "--all", "--force").MustSucceed(t)
-}
-
 func (b *Bed) startBuilder(ctx context.Context, name, more string) (_ *Builder, err error) {
 	builder := &Builder{Name: name, dir: filepath.Join(b.dir, name)}
 	builder.Address = "unix://" + filepath.Join(builder.dir, "buildkitd.sock")
@@ -113,9 +107,6 @@ func (b *Builder) listens() bool {
 	}
 	return conn.Close() == nil
 }
-
-// Log is what the daemon printed so far.
-func (b *Builder) Log() string { return b.daemon.output() }
 
 // Close stops the daemon and removes its state.
 func (b *Builder) Close() error {

@@ -157,9 +157,6 @@ func (e *Engine) Docker(t testing.TB, dir string, env []string, args ...string) 
 	return e.bed.Docker(t, dir, append(e.Env(), env...), args...)
 }
 
-// Log is what the daemon printed so far.
-func (e *Engine) Log() string { return e.daemon.output() }
-
 // Close stops the daemon, which stops its containers, and removes its state.
 func (e *Engine) Close() error {
 	err := errors.Join(e.daemon.stop(), e.killLeft(), unmount(e.dir), os.RemoveAll(e.dir))
