@@ -107,14 +107,22 @@ func wantEvidence(t *testing.T, r bed.Result, evidence string) {
 // wantNothingPulled wants no layer of the images to have been downloaded.
 func wantNothingPulled(t *testing.T, b *bed.Bed, mark bed.Mark, images ...bed.Image) {
 	t.Helper()
-	for _, image := range images {
-		for _, r := range b.Registry.Since(t, mark).BlobDownloads().Of(image.Layers()...) {
-			// The bed's own bases are pulled by tests that run beside this one.
-			if !strings.HasPrefix(r.Repo, "base/") {
-				t.Errorf("a layer was pulled: %+v", r)
-			}
+	for _, r := range pulled(t, b, mark, images) {
+		// The bed's own bases are pulled by tests that run beside this one.
+		if !strings.HasPrefix(r.Repo, "base/") {
+			t.Errorf("a layer was pulled: %+v", r)
 		}
 	}
+}
+
+// pulled gives the requests for layers of the images since the mark.
+func pulled(t *testing.T, b *bed.Bed, mark bed.Mark, images []bed.Image) bed.Requests {
+	t.Helper()
+	var layers []string
+	for _, image := range images {
+		layers = append(layers, image.Layers()...)
+	}
+	return b.Registry.Since(t, mark).BlobDownloads().Of(layers...)
 }
 
 // wantNoRun wants no command to have been run in the build.

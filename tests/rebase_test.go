@@ -181,7 +181,7 @@ func TestRebase(t *testing.T) {
 	mark := r.bed.Registry.Mark(t)
 	result := r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--builder", builder.Name, "--push", "--provenance=false",
 		"-t", r.ref("out:1"), "-t", r.ref("out:also")).MustSucceed(t)
-	wantNothingPulled(t, r.bed, mark, app, onto)
+	r.wantNothingPulled(t, mark, app, onto)
 	var pushed bed.Requests
 	for _, request := range r.bed.Registry.Since(t, mark).BlobUploads() {
 		if request.Repo == r.name+"/out" {
@@ -201,6 +201,17 @@ func TestRebase(t *testing.T) {
 	}
 	r.runs(t, "out:1", "base 2")
 	r.runsUnpacked(t, "out:also", "base 2\n")
+}
+
+// wantNothingPulled looks at the repositories of this test only: the images of the
+// tests beside it have the same layers.
+func (r rebaseRepo) wantNothingPulled(t *testing.T, mark bed.Mark, images ...bed.Image) {
+	t.Helper()
+	for _, request := range pulled(t, r.bed, mark, images) {
+		if strings.HasPrefix(request.Repo, r.name+"/") {
+			t.Errorf("a layer was pulled: %+v", request)
+		}
+	}
 }
 
 func (r rebaseRepo) checkRebased(t *testing.T, tag string, onto bed.Image) {
@@ -360,7 +371,7 @@ func TestRebaseWithoutOldBase(t *testing.T) {
 		mark := r.bed.Registry.Mark(t)
 		args = append(args, r.ref("app:1"), "--onto", r.ref("base:2"), "--builder", builder.Name, "--push", "--provenance=false", "-t", r.ref(what))
 		result := r.rebase(t, args...).MustSucceed(t)
-		wantNothingPulled(t, r.bed, mark, app, onto)
+		r.wantNothingPulled(t, mark, app, onto)
 		return result
 	}
 	t.Run("compressed anew", func(t *testing.T) {
@@ -394,7 +405,7 @@ func TestRebaseWithoutOldBase(t *testing.T) {
 				if !strings.Contains(result.Stderr, "old base gone ("+found+")") {
 					t.Errorf("%s: it is not said that it was found by %q:\n%s", image, found, result.Stderr)
 				}
-				wantNothingPulled(t, r.bed, mark, app, onto)
+				r.wantNothingPulled(t, mark, app, onto)
 				want := slices.Concat(onto.Layers(), r.bed.Image(t, r.ref(image), "").Layers()[len(old.Layers()):])
 				if found := r.bed.Image(t, r.ref(to), ""); !slices.Equal(found.Layers(), want) {
 					t.Errorf("%s: layers %q, want %q", image, found.Layers(), want)
@@ -540,7 +551,7 @@ func TestRebasePlatforms(t *testing.T) {
 	t.Run("all", func(t *testing.T) {
 		mark := r.bed.Registry.Mark(t)
 		r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--builder", builder.Name, "--push", "-t", r.ref("all:1")).MustSucceed(t)
-		wantNothingPulled(t, r.bed, mark, append(r.bed.Images(t, r.ref("app:1")), r.bed.Images(t, r.ref("base:2"))...)...)
+		r.wantNothingPulled(t, mark, append(r.bed.Images(t, r.ref("app:1")), r.bed.Images(t, r.ref("base:2"))...)...)
 		want(t, "all:1", all...)
 	})
 	t.Run("with and without a builder", func(t *testing.T) {
