@@ -20,6 +20,7 @@ const module = "github.com/docker-relink/relink"
 // heights give every package its place: imports go down. A name that ends in
 // "/..." is a directory with all below it; the longest name that fits decides.
 var heights = map[string]int{
+	"internal/cliplugin":      0,
 	"internal/errdefs":        0,
 	"internal/version":        0,
 	"internal/...":            1,

@@ -23,7 +23,7 @@ import (
 
 // addBuilderCmd adds the commands about the embedded builder itself. The other
 // commands start it when they need it.
-func addBuilderCmd(root *cobra.Command, dockerCli *command.DockerCli) {
+func addBuilderCmd(root *cobra.Command, dockerCli command.Cli, stock inner) {
 	cmd := &cobra.Command{
 		Use:                   "builder",
 		Short:                 "Look after the embedded builder",
@@ -34,7 +34,7 @@ func addBuilderCmd(root *cobra.Command, dockerCli *command.DockerCli) {
 	}
 	cmd.AddCommand(
 		newBuilderStatusCmd(dockerCli), newBuilderStartCmd(dockerCli), newBuilderStopCmd(),
-		newBuilderPruneCmd(dockerCli), newBuilderRmCmd(dockerCli), newBuilderLogsCmd(dockerCli),
+		newBuilderPruneCmd(dockerCli, stock), newBuilderRmCmd(dockerCli), newBuilderLogsCmd(dockerCli),
 	)
 	root.AddCommand(cmd)
 }
@@ -188,9 +188,8 @@ func newBuilderStopCmd() *cobra.Command {
 }
 
 // newBuilderPruneCmd is buildx's own command, on this builder.
-func newBuilderPruneCmd(dockerCli *command.DockerCli) *cobra.Command {
-	stock := newInner(dockerCli)
-	prune := take(stock.Command, "prune")
+func newBuilderPruneCmd(dockerCli command.Cli, stock inner) *cobra.Command {
+	prune := stock.prune
 	run := prune.RunE
 	prune.Short = "Remove the embedded builder's cache"
 	prune.Annotations = nil

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/docker-relink/relink/frontend"
+	"github.com/docker-relink/relink/internal/cliplugin"
 	"github.com/docker-relink/relink/internal/errdefs"
 )
 
@@ -39,17 +40,12 @@ var notOfDiff = []string{"call", "check", "sbom"}
 
 // newDiffBuildCmd makes the diff-build command on the flags and the run of
 // buildx's build: a difference is a build, which our frontend answers.
-func newDiffBuildCmd(dockerCli *command.DockerCli) (*cobra.Command, error) {
-	stock := newInner(dockerCli)
-	build, bake := take(stock.Command, "build"), take(stock.Command, "bake")
-	if build == nil || bake == nil {
-		return nil, errdefs.Internalf("buildx has no build command, or no bake command")
-	}
+func newDiffBuildCmd(dockerCli command.Cli, stock inner) *cobra.Command {
 	var options diffOptions
 	cmd := &cobra.Command{
 		Use:     "diff-build [OPTIONS] [LOWER..UPPER] [PATH]",
 		Aliases: []string{"diffbuild"},
-		Short:   "Show or build the difference of two images, stages or builds",
+		Short:   cliplugin.DiffBuild.Short,
 		Long: `List what the upper side has other than the lower one, or, with an output,
 build an image of just that. A side is a stage of the Dockerfile in PATH, an
 image, an OCI layout (oci-layout://dir[:tag]), a target of a bake file that is
@@ -58,16 +54,16 @@ Without a lower side it is the upper side's own base, and without an upper side
 it is the target.`,
 		Args: cli.RequiresMaxArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := stock.follow(cmd, build); err != nil {
+			if err := stock.follow(cmd, stock.build); err != nil {
 				return err
 			}
-			return options.exit(options.run(&diffRun{dockerCli: dockerCli, build: build, bake: bake}, args))
+			return options.exit(options.run(&diffRun{dockerCli: dockerCli, build: stock.build, bake: stock.bake}, args))
 		},
 		DisableFlagsInUseLine: true,
 	}
 	options.bind(cmd.Flags())
-	lendFlags(cmd, build, notOfDiff)
-	return cmd, nil
+	lendFlags(cmd, stock.build, notOfDiff)
+	return cmd
 }
 
 func (o *diffOptions) bind(flags *pflag.FlagSet) {

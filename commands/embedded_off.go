@@ -18,7 +18,7 @@ func withEmbedded(cmd *cobra.Command, _ command.Cli, _ func(*cobra.Command) bool
 
 func unpacksNothing(*cobra.Command) bool { return false }
 
-func addBuilderCmd(*cobra.Command, *command.DockerCli) {}
+func addBuilderCmd(*cobra.Command, command.Cli, inner) {}
 
 func buildxDir(dockerCli command.Cli) string { return confutil.NewConfig(dockerCli).Dir() }
 

@@ -7,15 +7,25 @@ import (
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/docker-relink/relink/internal/errdefs"
 )
 
-// inner is a root command of buildx's from which a command of ours takes the
-// commands that it runs. They are not those that the user sees: what ours sets
-// on them is for that run.
-type inner struct{ *cobra.Command }
+// inner is a root command of buildx's, with the commands of it that commands of ours
+// run. They are not those that the user sees: what ours sets on them is for that run.
+// Commands of ours can share one, as a process runs one of them.
+type inner struct {
+	*cobra.Command
+	build, bake, prune *cobra.Command
+}
 
-func newInner(dockerCli *command.DockerCli) inner {
-	return inner{buildxcommands.NewRootCmd("buildx", true, dockerCli)}
+func newInner(dockerCli *command.DockerCli) (inner, error) {
+	root := buildxcommands.NewRootCmd("buildx", true, dockerCli)
+	stock := inner{Command: root, build: take(root, "build"), bake: take(root, "bake"), prune: take(root, "prune")}
+	if stock.build == nil || stock.bake == nil || stock.prune == nil {
+		return inner{}, errdefs.Internalf("buildx lacks one of the commands build, bake and prune")
+	}
+	return stock, nil
 }
 
 // follow has the inner commands use the builder that the user named, and end

@@ -49,12 +49,7 @@ var buildFlags = []string{
 
 // newRebaseCmd makes the rebase command on the flags and the run of buildx's
 // build: a rebase is a build of nothing, which our frontend answers.
-func newRebaseCmd(dockerCli *command.DockerCli) (*cobra.Command, error) {
-	stock := newInner(dockerCli)
-	build := take(stock.Command, "build")
-	if build == nil {
-		return nil, errdefs.Internalf("buildx has no build command")
-	}
+func newRebaseCmd(dockerCli command.Cli, stock inner) (*cobra.Command, error) {
 	var options rebaseOptions
 	cmd := &cobra.Command{
 		Use:   "rebase [OPTIONS] IMAGE --onto BASE",
@@ -69,16 +64,16 @@ platform, without building anything and without pulling a layer.`,
 			} else {
 				options.current = named.Value.String()
 			}
-			if err := stock.follow(cmd, build); err != nil {
+			if err := stock.follow(cmd, stock.build); err != nil {
 				return err
 			}
-			return runRebase(dockerCli, options, build)
+			return runRebase(dockerCli, options, stock.build)
 		},
 		DisableFlagsInUseLine: true,
 	}
 	options.bind(cmd.Flags())
 	for _, name := range buildFlags {
-		flag := build.Flags().Lookup(name)
+		flag := stock.build.Flags().Lookup(name)
 		if flag == nil {
 			return nil, errdefs.Internalf("buildx's build has no --%s", name)
 		}

@@ -7,6 +7,8 @@ import (
 	buildxcommands "github.com/docker/buildx/commands"
 	"github.com/docker/cli/cli/command"
 	"github.com/spf13/cobra"
+
+	"github.com/docker-relink/relink/internal/cliplugin"
 )
 
 // NewRootCmd makes the command tree. It stands on buildx's own root command:
@@ -14,7 +16,7 @@ import (
 // are buildx's, and so are the subcommands that we extend.
 func NewRootCmd(name string, isPlugin bool, dockerCli *command.DockerCli) (*cobra.Command, error) {
 	root := buildxcommands.NewRootCmd(name, isPlugin, dockerCli)
-	root.Short = "Build images whose layers do not depend on the base"
+	root.Short = cliplugin.Relink.Short
 	root.Long = `Build with BuildKit so that an image's own layers do not depend on its base:
 a new base costs no rebuild and no pull.`
 
@@ -26,15 +28,15 @@ a new base costs no rebuild and no pull.`
 	if err != nil {
 		return nil, err
 	}
-	rebase, err := newRebaseCmd(dockerCli)
+	stock, err := newInner(dockerCli)
+	if err != nil {
+		return nil, err
+	}
+	rebase, err := newRebaseCmd(dockerCli, stock)
 	if err != nil {
 		return nil, err
 	}
 	squash, err := newSquashCmd(dockerCli)
-	if err != nil {
-		return nil, err
-	}
-	diffBuild, err := newDiffBuildCmd(dockerCli)
 	if err != nil {
 		return nil, err
 	}
@@ -44,10 +46,10 @@ a new base costs no rebuild and no pull.`
 		withEmbedded(bake, dockerCli, nil),
 		withEmbedded(rebase, dockerCli, unpacksNothing),
 		withEmbedded(squash, dockerCli, nil),
-		withEmbedded(diffBuild, dockerCli, nil),
+		withEmbedded(newDiffBuildCmd(dockerCli, stock), dockerCli, nil),
 		newShellInitCmd(dockerCli), newVersionCmd(dockerCli),
 	)
-	addBuilderCmd(root, dockerCli)
+	addBuilderCmd(root, dockerCli, stock)
 	return root, nil
 }
 
@@ -61,10 +63,6 @@ func take(root *cobra.Command, name string) *cobra.Command {
 	}
 	return nil
 }
-
-// DiffBuildName is the name under which diff-build is a plugin of its own: the
-// Docker CLI takes none with a hyphen in its name.
-const DiffBuildName = "diffbuild"
 
 // NewDiffBuildRootCmd makes diff-build a root command, with the global flags and
 // the set-up of relink's.

@@ -32,8 +32,11 @@ type squashOptions struct {
 // build context is built with --squash, and an image is a build of nothing, which
 // our frontend answers.
 func newSquashCmd(dockerCli *command.DockerCli) (*cobra.Command, error) {
-	stock := newInner(dockerCli)
-	build, err := newBuildCmd(take(stock.Command, "build"), dockerCli)
+	stock, err := newInner(dockerCli)
+	if err != nil {
+		return nil, err
+	}
+	build, err := newBuildCmd(stock.build, dockerCli)
 	if err != nil {
 		return nil, err
 	}

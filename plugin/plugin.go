@@ -10,12 +10,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/docker/buildx/util/cobrautil"
 	"github.com/docker/buildx/util/desktop"
 	"github.com/docker/cli/cli"
-	"github.com/docker/cli/cli-plugins/metadata"
 	"github.com/docker/cli/cli-plugins/plugin"
 	"github.com/docker/cli/cli/command"
 	"github.com/docker/cli/cli/debug"
@@ -23,13 +21,17 @@ import (
 	"github.com/moby/buildkit/sourcepolicy/policysession"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"github.com/moby/buildkit/util/stack"
-	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel"
 	"google.golang.org/grpc/codes"
 
 	"github.com/docker-relink/relink/commands"
+	"github.com/docker-relink/relink/internal/cliplugin"
 	"github.com/docker-relink/relink/internal/errdefs"
 	"github.com/docker-relink/relink/internal/version"
+	"github.com/docker-relink/relink/plugin/early"
+
+	// The start, with less work for the garbage collector.
+	_ "github.com/docker-relink/relink/plugin/heap"
 
 	// The drivers that buildx itself links; each registers its factory.
 	_ "github.com/docker/buildx/driver/cloud"
@@ -63,7 +65,11 @@ func Main() int {
 }
 
 func run(dockerCli *command.DockerCli) error {
-	newRoot, name := program(os.Args[0])
+	program := cliplugin.Of(os.Args[0])
+	newRoot := commands.NewRootCmd
+	if program == cliplugin.DiffBuild {
+		newRoot = commands.NewDiffBuildRootCmd
+	}
 	if plugin.RunningStandalone() {
 		defer flushMetrics(dockerCli)
 		root, err := newRoot(filepath.Base(os.Args[0]), false, dockerCli)
@@ -72,30 +78,11 @@ func run(dockerCli *command.DockerCli) error {
 		}
 		return root.Execute()
 	}
-	root, err := newRoot(name, true, dockerCli)
+	root, err := newRoot(program.Name, true, dockerCli)
 	if err != nil {
 		return err
 	}
-	return plugin.RunPlugin(dockerCli, root, metadata.Metadata{
-		SchemaVersion:    "0.1.0",
-		Vendor:           "docker relink",
-		Version:          version.Version,
-		ShortDescription: root.Short,
-	})
-}
-
-type newRootCmd func(name string, isPlugin bool, dockerCli *command.DockerCli) (*cobra.Command, error)
-
-// program is what the program is by the name of its file: the plugin relink, or
-// diff-build alone, which is a plugin under a name of its own and may be on the
-// PATH under the one that people type.
-func program(file string) (newRoot newRootCmd, name string) {
-	switch strings.TrimSuffix(filepath.Base(file), ".exe") {
-	case metadata.NamePrefix + commands.DiffBuildName, metadata.NamePrefix + "diff-build":
-		return commands.NewDiffBuildRootCmd, commands.DiffBuildName
-	default:
-		return commands.NewRootCmd, "relink"
-	}
+	return plugin.RunPlugin(dockerCli, root, early.Metadata(program))
 }
 
 // flushMetrics sends what the meter provider still holds. The Docker CLI does
