@@ -243,3 +243,23 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// What a file operation changes is found by whatever it does.
+func TestBelow(t *testing.T) {
+	for name, tc := range map[string]struct{ state, below llb.State }{
+		"removal":         {base.File(llb.Rm("/x").Mkdir("/y", 0o755).Symlink("a", "/b")), base},
+		"copy":            {base.File(llb.Copy(stage, "/a", "/b").Rm("/x")), base},
+		"command":         {stage, llb.Image("build")},
+		"merge":           {llb.Merge([]llb.State{base, other}), base},
+		"of nothing":      {other, llb.Scratch()},
+		"copy to nothing": {llb.Scratch().File(llb.Copy(stage, "/a", "/b")), llb.Scratch()},
+		"difference":      {llb.Diff(base, stage), llb.Scratch()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g, want := graph(t, tc.state), graph(t, tc.below)
+			if got := g.Below(g.Root()); got.GetDigest() != want.Root().GetDigest() {
+				t.Errorf("it stands on %v, want %v", got, want.Root())
+			}
+		})
+	}
+}

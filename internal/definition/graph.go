@@ -126,8 +126,29 @@ func (g *Graph) Below(in *pb.Input) *pb.Input {
 		}
 		return nil
 	}
+	if op.GetFile() != nil {
+		return changed(op, in.Index)
+	}
 	below, _ := ground(op)
 	return below
+}
+
+// changed is the input that an output of a file operation is a change of, nil for
+// none.
+func changed(op *pb.Op, output int64) *pb.Input {
+	actions, inputs := op.GetFile().GetActions(), int64(len(op.Inputs))
+	last := slices.IndexFunc(actions, func(a *pb.FileAction) bool { return a.Output == output })
+	for i := int64(last); i >= 0; {
+		of := actions[i].Input
+		if of < inputs {
+			return inputAt(op, of)
+		}
+		if of -= inputs; of >= i {
+			return nil // not of an earlier action, so of none that there is
+		}
+		i = of
+	}
+	return nil
 }
 
 // Bottom is the last input below another: the image, as a rule, that it all
