@@ -51,6 +51,11 @@ func TestVerifyPushed(t *testing.T) {
 			t.Errorf("%s: %v", ref, err)
 		}
 	}
+	of := plannedRebase("longer")
+	of.reports[0].Platforms[0].Built = true
+	if err := of.verify(context.Background(), known, &bytes.Buffer{}); err != nil {
+		t.Errorf("an instruction that made two layers: %v", err)
+	}
 	var said bytes.Buffer
 	if err := plannedRebase("gone").verify(context.Background(), known, &said); err != nil || !strings.Contains(said.String(), "was not verified: no way there") {
 		t.Errorf("a registry that is out of reach: %v, said %q", err, said.String())

@@ -6,8 +6,6 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
-	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/docker-relink/relink/internal/definition"
 	"github.com/docker-relink/relink/internal/errdefs"
@@ -53,22 +51,10 @@ func baseOfBuilt(ctx context.Context, s *sideOn) (*sideOn, error) {
 		return &sideOn{name: baseName(s.bottom), digest: s.bottom.digest, raw: s.bottom.raw, graph: g, image: s.bottom, bottom: s.bottom}, nil
 	case source != nil: // such as an image of an OCI layout
 		return &sideOn{name: source.Identifier, raw: s.baseRaw, graph: g}, nil
-	case changesFiles(op):
-		return nil, errdefs.Invalidf("Name it: BASE..", "what %s stands on cannot be told from what its frontend made", s.name)
 	default:
 		g, err = graphOfState(ctx, llb.Scratch())
 		return &sideOn{name: emptySide, graph: g}, err
 	}
-}
-
-// changesFiles says whether an operation on files stands on another.
-func changesFiles(op *pb.Op) bool {
-	for _, action := range op.GetFile().GetActions() {
-		if action.Input >= 0 && action.Input < int64(len(op.Inputs)) {
-			return true
-		}
-	}
-	return false
 }
 
 // baseName is the name of a base without the digest that it was pinned to.
@@ -82,11 +68,4 @@ func baseName(img *imageOn) string {
 // imageJob has the ways to an image's base.
 func (d *diffing) imageJob(n *named) *imageJob {
 	return &imageJob{Frontend: d.Frontend, c: d.c, opts: d.opts, o: rebaseOptions{platforms: d.o.platforms}, resolver: d.resolver, image: n, base: rebaseWords}
-}
-
-// inputConfig is the image config of another build's result, nil when it has
-// none.
-func (d *diffing) inputConfig(name string) ([]byte, error) {
-	metadata, err := inputMetadata(d.opts, name)
-	return metadata[exptypes.ExporterImageConfigKey], err
 }

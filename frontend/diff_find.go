@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
-	"github.com/moby/buildkit/client/llb"
 
 	"github.com/docker-relink/relink/internal/dockerfile"
 	"github.com/docker-relink/relink/internal/errdefs"
@@ -78,7 +77,7 @@ func (d *diffing) findSide(ctx context.Context, role, name string) (*diffSide, e
 
 // contextSide is a side that a build context names.
 func (d *diffing) contextSide(ctx context.Context, role, name string) (*diffSide, error) {
-	o, ok, err := originOf(d.opts, name, firstOf(d.o.platforms))
+	o, ok, err := anyOriginOf(d.opts, name, d.o.platforms)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +89,7 @@ func (d *diffing) contextSide(ctx context.Context, role, name string) (*diffSide
 		shown = o.String()
 	}
 	if o.scheme == inputScheme {
-		return d.inputSide(ctx, shown, o)
+		return &diffSide{name: shown, input: name}, nil
 	}
 	return d.imageSide(ctx, shown, o)
 }
@@ -101,23 +100,6 @@ func (d *diffing) imageSide(ctx context.Context, name string, o origin) (*diffSi
 		return nil, err
 	}
 	return &diffSide{name: name, image: n}, nil
-}
-
-// inputSide is the result of another build, such as a linked target of bake.
-func (d *diffing) inputSide(ctx context.Context, name string, o origin) (*diffSide, error) {
-	inputs, err := d.c.Inputs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	st, ok := inputs[o.value]
-	if !ok {
-		return nil, errdefs.Internalf("there is no input %q", o.value)
-	}
-	raw, err := d.inputConfig(o.value)
-	if err != nil {
-		return nil, err
-	}
-	return &diffSide{name: name, input: func() (llb.State, []byte) { return st, raw }}, nil
 }
 
 // buildSide is what the Dockerfile makes of a target, "" for its own.

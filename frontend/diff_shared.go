@@ -89,8 +89,8 @@ func (s *shared) stack(side *sideOn) (stack []llb.State, err error) {
 	for in := g.Root(); in != nil && !s.is(in); in = g.Below(in) {
 		var own []llb.State
 		if g.Below(in) == nil {
-			own = layers.Own(side.bottom.state, len(side.diffIDs()), s.layers)
-		} else if own, err = added(g, in); err != nil {
+			own = layers.Own(layers.Subtracted, side.bottom.state, len(side.diffIDs()), s.layers)
+		} else if own, err = added(layers.Subtracted, g, in); err != nil {
 			return nil, err
 		}
 		stack = append(own, stack...)
@@ -103,8 +103,8 @@ func (s *shared) is(in *pb.Input) bool {
 }
 
 // added is what an operation adds to the one that it is built upon: of a merge
-// what it puts on its first input.
-func added(g *definition.Graph, in *pb.Input) ([]llb.State, error) {
+// what it puts on its first input. job is what the names of the steps begin with.
+func added(job string, g *definition.Graph, in *pb.Input) ([]llb.State, error) {
 	op := g.Op(in)
 	if merge := op.GetMerge(); merge != nil {
 		var own []llb.State
@@ -129,7 +129,7 @@ func added(g *definition.Graph, in *pb.Input) ([]llb.State, error) {
 	if name == "" {
 		name = "what an operation adds"
 	}
-	return []llb.State{layers.Layer(below, with, name)}, nil
+	return []llb.State{layers.Layer(job, below, with, name)}, nil
 }
 
 // layersAbove are the layers of a side's own part, none when the side is no image

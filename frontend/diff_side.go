@@ -23,8 +23,8 @@ type diffSide struct {
 	name string
 	// One of these says what it is; none is the empty file system.
 	image *named
-	built *gateway.Result            // a stage, or the Dockerfile's target
-	input func() (llb.State, []byte) // another build's result, and its image config
+	built *gateway.Result // a stage, or the Dockerfile's target
+	input string          // the build context that is another build's result
 }
 
 // sideOn is a side for one platform.
@@ -47,13 +47,8 @@ func (d *diffing) on(ctx context.Context, s *diffSide, p *ocispecs.Platform) (*s
 		return d.imageOn(ctx, s, p)
 	case s.built != nil:
 		return d.builtOn(ctx, s, p)
-	case s.input != nil:
-		st, raw := s.input()
-		g, err := graphOfState(ctx, st)
-		if err != nil {
-			return nil, err
-		}
-		return d.standing(ctx, &sideOn{name: s.name, raw: raw, graph: g}, p)
+	case s.input != "":
+		return d.inputOn(ctx, s, p)
 	default:
 		g, err := graphOfState(ctx, llb.Scratch())
 		return &sideOn{name: s.name, graph: g}, err
@@ -72,6 +67,26 @@ func (d *diffing) imageOn(ctx context.Context, s *diffSide, p *ocispecs.Platform
 		return nil, err
 	}
 	return imageSide(ctx, s.name, img)
+}
+
+// inputOn is the result of another build, such as a linked target of bake.
+func (d *diffing) inputOn(ctx context.Context, s *diffSide, p *ocispecs.Platform) (*sideOn, error) {
+	o, ok, err := originOf(d.opts, s.input, p)
+	if err == nil && !ok {
+		err = errdefs.Invalidf("", "the build context %q is not there for all platforms", s.input)
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, metadata, err := d.resolver.input(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	g, err := graphOfState(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	return d.standing(ctx, &sideOn{name: s.name, raw: metadata[exptypes.ExporterImageConfigKey], graph: g}, p)
 }
 
 func imageSide(ctx context.Context, name string, img *imageOn) (*sideOn, error) {
@@ -121,22 +136,9 @@ func builtPlatform(res *gateway.Result, p *ocispecs.Platform) (string, error) {
 }
 
 // standing finds the image that a side stands on.
-func (d *diffing) standing(ctx context.Context, s *sideOn, p *ocispecs.Platform) (*sideOn, error) {
-	bottom := s.graph.Bottom(s.graph.Root())
-	ref, ok := imageOf(s.graph.Op(bottom))
-	if !ok {
-		return s, nil
-	}
-	if of := s.graph.Op(bottom).GetPlatform(); of != nil {
-		spec := of.Spec()
-		p = &spec
-	}
-	img, err := d.resolver.resolve(ctx, registrySource(LowerContext, ref), p)
-	if err != nil {
-		return nil, err
-	}
-	s.bottom = img
-	return s, nil
+func (d *diffing) standing(ctx context.Context, s *sideOn, p *ocispecs.Platform) (_ *sideOn, err error) {
+	s.bottom, err = d.resolver.bottom(ctx, LowerContext, s.graph, p)
+	return s, err
 }
 
 func (s *sideOn) state() (llb.State, error) { return state(s.graph.Definition(s.graph.Root())) }
@@ -172,6 +174,9 @@ func below(g *definition.Graph) []string {
 
 // platformsOf are the platforms that a side has, nil when it has any.
 func (d *diffing) platformsOf(ctx context.Context, s *diffSide) ([]ocispecs.Platform, error) {
+	if s.input != "" {
+		return d.resolver.inputPlatforms(ctx, d.opts, s.input)
+	}
 	if s.image == nil {
 		return nil, nil
 	}
@@ -229,7 +234,7 @@ func (d *diffing) commonPlatforms(ctx context.Context) (ps []*ocispecs.Platform,
 // builds says whether a side is built here, for the builder's own platform where
 // no other was asked for.
 func (d *diffing) builds() bool {
-	return slices.ContainsFunc([]*diffSide{d.lower, d.upper}, func(s *diffSide) bool { return s != nil && (s.built != nil || s.input != nil) })
+	return slices.ContainsFunc([]*diffSide{d.lower, d.upper}, func(s *diffSide) bool { return s != nil && s.built != nil })
 }
 
 func intersect(a, b []ocispecs.Platform) (both []ocispecs.Platform, only []string) {

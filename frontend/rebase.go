@@ -103,7 +103,7 @@ func (f *Frontend) newRebasing(c gateway.Client) (*rebasing, error) {
 	if r.image, err = r.named(ImageContext, "the image to rebase"); err != nil {
 		return nil, err
 	}
-	if _, ok, _ := originOf(opts, OntoContext, r.anyPlatform()); !ok && o.request == CheckRequest {
+	if _, ok, _ := anyOriginOf(opts, OntoContext, r.o.platforms); !ok && o.request == CheckRequest {
 		return r, nil // It is the image's own base; see describe.
 	}
 	if r.onto, err = r.named(OntoContext, "the new base"); err == nil {
@@ -113,7 +113,7 @@ func (f *Frontend) newRebasing(c gateway.Client) (*rebasing, error) {
 }
 
 func (r *imageJob) named(context, what string) (*named, error) {
-	o, ok, err := originOf(r.opts, context, r.anyPlatform())
+	o, ok, err := anyOriginOf(r.opts, context, r.o.platforms)
 	if err != nil {
 		return nil, err
 	}
@@ -215,11 +215,11 @@ func (r *rebasing) platforms(ctx context.Context) (ps, missing []ocispecs.Platfo
 	if ps, err = r.imagePlatforms(ctx); err != nil {
 		return nil, nil, err
 	}
-	d := r.onto.description
-	if d == nil || !d.Index {
-		return ps, nil, nil
+	has, err := r.ontoPlatforms(ctx)
+	if err != nil || has == nil {
+		return ps, nil, err
 	}
-	pairs, missing := image.MatchPlatforms(ps, d.Platforms())
+	pairs, missing := image.MatchPlatforms(ps, has)
 	if len(missing) > 0 && !r.o.skipMissing {
 		return nil, nil, errdefs.Invalidf("Leave them out with --skip-missing-platforms, or choose others with --platform.",
 			"the new base %s has no image for %s", r.onto.origin, formatPlatforms(missing))
@@ -234,8 +234,28 @@ func (r *rebasing) platforms(ctx context.Context) (ps, missing []ocispecs.Platfo
 	return out, missing, nil
 }
 
+// ontoPlatforms are those that the new base has, nil where it does not say.
+func (r *rebasing) ontoPlatforms(ctx context.Context) ([]ocispecs.Platform, error) {
+	if r.onto.origin.scheme == inputScheme {
+		return r.resolver.inputPlatforms(ctx, r.opts, r.onto.origin.role)
+	}
+	if d := r.onto.description; d != nil && d.Index {
+		return d.Platforms(), nil
+	}
+	return nil, nil
+}
+
 // imagePlatforms are those that were asked for, or else all that the image has.
 func (r *imageJob) imagePlatforms(ctx context.Context) ([]ocispecs.Platform, error) {
+	if r.image.origin.scheme == inputScheme {
+		has, err := r.resolver.inputPlatforms(ctx, r.opts, r.image.origin.role)
+		if err != nil {
+			return nil, err
+		}
+		if has != nil {
+			return r.chosenPlatforms(has)
+		}
+	}
 	d := r.image.description
 	if d == nil || !d.Index {
 		return r.onlyPlatform(ctx)
@@ -249,11 +269,17 @@ func (r *imageJob) imagePlatforms(ctx context.Context) ([]ocispecs.Platform, err
 	if len(images) == 0 {
 		return nil, errdefs.Invalidf("", "%s is an index without images", r.image.origin)
 	}
+	return r.chosenPlatforms(images)
+}
+
+// chosenPlatforms are those that were asked for of those that the image has, all of
+// them where none was.
+func (r *imageJob) chosenPlatforms(has []ocispecs.Platform) ([]ocispecs.Platform, error) {
 	if len(r.o.platforms) == 0 {
-		return images, nil
+		return has, nil
 	}
-	if _, missing := image.MatchPlatforms(r.o.platforms, images); len(missing) > 0 {
-		return nil, errdefs.Invalidf("It has "+formatPlatforms(images)+".", "%s has no image for %s", r.image.origin, formatPlatforms(missing))
+	if _, missing := image.MatchPlatforms(r.o.platforms, has); len(missing) > 0 {
+		return nil, errdefs.Invalidf("It has "+formatPlatforms(has)+".", "%s has no image for %s", r.image.origin, formatPlatforms(missing))
 	}
 	return r.o.platforms, nil
 }
@@ -272,12 +298,7 @@ func (r *imageJob) onlyPlatform(ctx context.Context) ([]ocispecs.Platform, error
 	if has[0].OS == "" || has[0].Architecture == "" {
 		return nil, errdefs.Invalidf("Look at its config: it is damaged.", "the config of %s names no platform", r.image.origin)
 	}
-	if len(r.o.platforms) > 0 {
-		if _, missing := image.MatchPlatforms(r.o.platforms, has); len(missing) > 0 {
-			return nil, errdefs.Invalidf("It is for "+formatPlatforms(has)+".", "%s has no image for %s", r.image.origin, formatPlatforms(missing))
-		}
-	}
-	return has, nil
+	return r.chosenPlatforms(has)
 }
 
 // plan decides for all platforms what becomes of them.
@@ -368,7 +389,8 @@ func (r *rebasing) platformToAsk(o origin, p ocispecs.Platform) *ocispecs.Platfo
 func (r *rebasing) finishConfig(b *rebased) error {
 	cfg := &b.result.Config.Config
 	if cfg.Labels[ocispecs.AnnotationBaseImageName] != "" || cfg.Labels[ocispecs.AnnotationBaseImageDigest] != "" {
-		labels, err := image.RebaseAnnotations(cfg.Labels, b.onto.name(), b.onto.digest)
+		onto := b.onto.asBase()
+		labels, err := image.RebaseAnnotations(cfg.Labels, onto.Name, onto.Digest)
 		if err != nil {
 			return err
 		}

@@ -62,6 +62,9 @@ func (r *imageJob) findBase(ctx context.Context, b *standing, more ...baseWay) e
 	if named {
 		return r.baseFrom(ctx, b, from)
 	}
+	if b.image.built != nil {
+		return r.baseOfBuild(b)
+	}
 	ways := []baseWay{
 		{FoundAnnotations, r.baseByAnnotations},
 		{FoundProvenance, r.baseByProvenance},
@@ -86,12 +89,27 @@ func (r *imageJob) findBase(ctx context.Context, b *standing, more ...baseWay) e
 		"the base of %s is not known%s", b.image.origin, cause)
 }
 
+// baseOfBuild takes the image that another build's result stands on.
+func (r *imageJob) baseOfBuild(b *standing) error {
+	bottom := b.image.built.bottom
+	if bottom == nil {
+		return errdefs.Invalidf(fmt.Sprintf("Name it as the build context %q. %s", r.base.context, r.base.number),
+			"the base of %s is not known: it is built upon no image", b.image.origin)
+	}
+	b.take(bottom)
+	b.found = FoundBuild
+	return nil
+}
+
 // forceBase takes the user's word for the number of layers. An old base that he
 // names as well serves the config's merge, but its layers are not compared.
 func (r *imageJob) forceBase(ctx context.Context, b *standing, from origin, named bool) (err error) {
 	n, has := *r.o.forceLayers, len(b.image.config.RootFS.DiffIDs)
 	if n > has {
 		return errdefs.Invalidf("", "%d layers of an old base were forced, but %s has only %d", n, b.image.origin, has)
+	}
+	if err := b.image.canCut(n); err != nil {
+		return err
 	}
 	b.oldLayers, b.found = n, FoundForced
 	if named {
@@ -109,7 +127,7 @@ func (r *imageJob) baseFrom(ctx context.Context, b *standing, from origin) error
 		}
 		return err
 	}
-	if err := image.CheckPrefix(b.image.config.RootFS.DiffIDs, old.config.RootFS.DiffIDs); err != nil {
+	if err := b.image.standsOn(old); err != nil {
 		return r.notItsBase(fmt.Errorf("comparing the layers of %s with those of %s: %w", b.image.origin, from, err))
 	}
 	b.take(old)
@@ -338,6 +356,9 @@ func (r *rebasing) ownBaseName(ctx context.Context, b *standing) (string, error)
 	var err error
 	if b.image, err = r.resolver.resolve(ctx, r.image.origin, &b.platform); err != nil {
 		return "", err
+	}
+	if b.image.built != nil && b.image.built.bottom != nil {
+		return b.image.built.bottom.name(), nil
 	}
 	for _, find := range []func(context.Context, *standing) error{r.baseByProvenance, r.baseByCandidates} {
 		switch err := find(ctx, b); {

@@ -1,10 +1,11 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -12,7 +13,6 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
@@ -35,9 +35,13 @@ type origin struct {
 	role   string // what it is in the request: the context's name
 	scheme string
 	value  string // without the scheme
+	// session is the one that has an OCI layout, "" for the request's own.
+	session string
 }
 
-func registrySource(role, ref string) origin { return origin{role, imageScheme, ref} }
+func registrySource(role, ref string) origin {
+	return origin{role: role, scheme: imageScheme, value: ref}
+}
 
 // originOf is the build context of a name, or the one that stands for it on the
 // platform; ok is false when there is none.
@@ -53,7 +57,7 @@ func originOf(opts map[string]string, name string, p *ocispecs.Platform) (s orig
 		return origin{}, false, nil
 	}
 	scheme, value, _ := strings.Cut(v, ":")
-	s = origin{name, scheme, strings.TrimPrefix(value, "//")}
+	s = origin{role: name, scheme: scheme, value: strings.TrimPrefix(value, "//")}
 	switch scheme {
 	case imageScheme:
 		named, err := reference.ParseNormalizedNamed(s.value)
@@ -78,10 +82,22 @@ func (s origin) ref() string {
 
 // String is the image as the user knows it.
 func (s origin) String() string {
-	if s.scheme == imageScheme {
+	switch s.scheme {
+	case imageScheme:
 		return s.value
+	case inputScheme:
+		name, _, _ := strings.Cut(s.value, "::") // the platform
+		if node, target, ok := strings.Cut(name, "-"); ok && isNumber(node) {
+			return "target:" + target // so buildx calls the result of a linked target
+		}
+		return s.scheme + ":" + name
 	}
 	return s.scheme + ":" + s.value
+}
+
+func isNumber(s string) bool {
+	_, err := strconv.Atoi(s)
+	return err == nil
 }
 
 // imageOn is an image for one platform, as the builder sees it.
@@ -91,6 +107,7 @@ type imageOn struct {
 	config *image.Config
 	raw    []byte
 	state  layers.Source
+	built  *built // what it is made of where it is no image yet
 }
 
 // name is the image's reference without its digest, "" when it has none.
@@ -128,7 +145,7 @@ func newResolver(c gateway.Client, mode string) *resolver {
 // resolve reads an image's config for a platform, nil being the builder's own.
 // No layer is read.
 func (r *resolver) resolve(ctx context.Context, s origin, p *ocispecs.Platform) (*imageOn, error) {
-	key := s.scheme + " " + s.value
+	key := s.scheme + " " + s.session + " " + s.value
 	if p != nil {
 		key += " " + PlatformID(*p)
 	}
@@ -253,7 +270,7 @@ func (r *resolver) readLayout(ctx context.Context, img *imageOn, p *ocispecs.Pla
 		return errdefs.Invalidf("", "the OCI layout %s names no digest", img.origin.value)
 	}
 	store := named.Name()
-	session := r.c.BuildOpts().SessionID
+	session := cmp.Or(img.origin.session, r.c.BuildOpts().SessionID)
 	named, err = reference.ParseNormalizedNamed(img.origin.role + "@" + digested.Digest().String())
 	if err != nil {
 		return err
@@ -281,68 +298,6 @@ func (r *resolver) readLayout(ctx context.Context, img *imageOn, p *ocispecs.Pla
 		return llb.OCILayout(ref, opts...)
 	}
 	return nil
-}
-
-// readInput reads the result of another build, such as a linked target of bake.
-// It can be a new base only: its layers are not known before it is exported.
-func (r *resolver) readInput(ctx context.Context, img *imageOn, p *ocispecs.Platform) error {
-	if img.origin.role != OntoContext {
-		return errdefs.Unsupportedf("Push the target's image and name that.",
-			"the build context %q is the result of a build, whose layers are not known yet", img.origin.role)
-	}
-	inputs, err := r.c.Inputs(ctx)
-	if err != nil {
-		return err
-	}
-	st, ok := inputs[img.origin.value]
-	if !ok {
-		return errdefs.Internalf("there is no input %q", img.origin.value)
-	}
-	metadata, err := inputMetadata(r.c.BuildOpts().Opts, img.origin.value)
-	if err != nil {
-		return err
-	}
-	if img.raw, err = inputConfig(metadata, p); err != nil {
-		return err
-	}
-	img.state = func(int, string) llb.State { return st }
-	return nil
-}
-
-// inputMetadata is what another build says of its result, nil when it says nothing.
-func inputMetadata(opts map[string]string, name string) (metadata map[string][]byte, err error) {
-	md := opts["input-metadata:"+name]
-	if md == "" {
-		return nil, nil
-	}
-	if err := json.Unmarshal([]byte(md), &metadata); err != nil {
-		return nil, fmt.Errorf("reading the metadata of the input: %w", err)
-	}
-	return metadata, nil
-}
-
-// inputConfig is the config of a build's result. The result has no layers yet,
-// but its history says how many there will be; what stands in for their DiffIDs
-// is replaced when the image is exported.
-func inputConfig(metadata map[string][]byte, p *ocispecs.Platform) ([]byte, error) {
-	raw := metadata[exptypes.ExporterImageConfigKey]
-	if p != nil && raw == nil {
-		raw = metadata[exptypes.ExporterImageConfigKey+"/"+PlatformID(*p)]
-	}
-	if raw == nil {
-		return nil, errdefs.Unsupportedf("Name an image.", "the result of the build has no image config")
-	}
-	cfg, err := image.ParseConfig(raw)
-	if err != nil {
-		return nil, err
-	}
-	cfg.RootFS.DiffIDs = nil
-	for i, h := range cfg.History {
-		if !h.EmptyLayer {
-			cfg.RootFS.DiffIDs = append(cfg.RootFS.DiffIDs, digest.FromString(fmt.Sprint("layer ", i)))
-		}
-	}
-	return cfg.Marshal()
 }
 
 // PlatformID is the name of a platform in results and reports.

@@ -55,6 +55,9 @@ type RebasePlatform struct {
 	// ByFiles says that the image's own layers become one, because the builder
 	// can not put them on others as they are.
 	ByFiles bool `json:"byFiles,omitempty"`
+	// Built says that the image or the new base is the result of a build: its own
+	// layers are counted by its instructions.
+	Built bool `json:"built,omitempty"`
 	// Kept are the image's own layers, Replaced the old base's, By the new
 	// base's.
 	Kept      []Layer          `json:"kept"`
@@ -67,10 +70,10 @@ type RebasePlatform struct {
 	Remarks []string `json:"remarks,omitempty"`
 }
 
-// Layer is a layer by its DiffID and, where the manifest is known, by what is
-// stored of it.
+// Layer is a layer by its DiffID, empty where a build has yet to make it, and, where
+// the manifest is known, by what is stored of it.
 type Layer struct {
-	DiffID digest.Digest `json:"diffID"`
+	DiffID digest.Digest `json:"diffID,omitempty"`
 	Digest digest.Digest `json:"digest,omitempty"`
 	Size   int64         `json:"size,omitempty"`
 }
@@ -187,8 +190,10 @@ func (r *rebasing) reportPlatform(b *rebased) {
 	rep := &b.report
 	rep.Platform = PlatformID(b.platform)
 	rep.Found, rep.Remarks = b.found, b.remarks
+	rep.Built = b.image.built != nil || b.onto.built != nil
 	if b.old != nil {
-		rep.OldBase = &NamedImage{b.old.name(), b.old.digest}
+		old := b.old.named()
+		rep.OldBase = &old
 	}
 	rep.UpToDate = image.CheckPrefix(b.image.config.RootFS.DiffIDs, b.onto.config.RootFS.DiffIDs) == nil &&
 		len(b.onto.config.RootFS.DiffIDs) > 0 && b.oldLayers == len(b.onto.config.RootFS.DiffIDs)
@@ -202,8 +207,12 @@ func (r *rebasing) reportPlatform(b *rebased) {
 func layersOf(img *imageOn, d *image.Description, p ocispecs.Platform) []Layer {
 	m, _ := d.For(p)
 	ls := []Layer{}
+	known := len(img.known())
 	for i, diffID := range img.config.RootFS.DiffIDs {
-		l := Layer{DiffID: diffID}
+		l := Layer{}
+		if i < known {
+			l.DiffID = diffID
+		}
 		if len(m.Layers) == len(img.config.RootFS.DiffIDs) {
 			l.Digest, l.Size = m.Layers[i].Digest, m.Layers[i].Size
 		}

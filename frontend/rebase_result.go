@@ -56,11 +56,15 @@ func (r *rebasing) state(ctx context.Context, b *rebased) (llb.State, error) {
 	if r.lacks != "" {
 		return r.byFiles(ctx, b, r.lacks)
 	}
+	onto := b.onto.state(layers.Whole, "[onto] "+b.onto.origin.String())
+	if b.image.built != nil {
+		return layers.On(onto, b.image.built.above(b.oldLayers)), nil
+	}
 	return layers.Rebase{
 		Image:         b.image.state,
 		Layers:        len(b.image.config.RootFS.DiffIDs),
 		OldBaseLayers: b.oldLayers,
-		Onto:          b.onto.state(layers.Whole, "[onto] "+b.onto.origin.String()),
+		Onto:          onto,
 	}.State(), nil
 }
 
@@ -83,7 +87,8 @@ func (r *rebasing) annotations(b *rebased) (map[string]string, error) {
 	m, _ := r.image.description.For(b.platform)
 	existing := maps.Clone(m.Annotations)
 	delete(existing, FactsAnnotation)
-	return image.RebaseAnnotations(existing, b.onto.name(), b.onto.digest)
+	onto := b.onto.asBase()
+	return image.RebaseAnnotations(existing, onto.Name, onto.Digest)
 }
 
 // indexAnnotations does the same with the annotations of the index.
@@ -92,14 +97,15 @@ func (r *rebasing) indexAnnotations(plans []*rebased) (map[string]string, error)
 	if d := r.image.description; d != nil {
 		existing = d.Annotations
 	}
-	return image.RebaseAnnotations(existing, plans[0].onto.name(), plans[0].onto.digest)
+	onto := plans[0].onto.asBase()
+	return image.RebaseAnnotations(existing, onto.Name, onto.Digest)
 }
 
 // report sums up what was decided.
 func (r *rebasing) report(plans []*rebased, missing []ocispecs.Platform, warnings []string) RebaseReport {
 	rep := RebaseReport{
-		Image:    NamedImage{plans[0].image.name(), plans[0].image.digest},
-		Onto:     NamedImage{plans[0].onto.name(), plans[0].onto.digest},
+		Image:    plans[0].image.named(),
+		Onto:     plans[0].onto.named(),
 		Warnings: warnings,
 	}
 	for _, b := range plans {

@@ -127,6 +127,7 @@ func (s *squashing) choose(ctx context.Context, b *squashedImage) error {
 			return errdefs.Invalidf("Use a number up to that.", "the layers from %d on were to be squashed, but %s has only %d", s.squash.fromLayer, b.image.origin, has)
 		}
 		b.kept, b.found = s.squash.fromLayer-1, FoundFromLayer
+		return b.image.canCut(b.kept)
 	case s.squash.mode == SquashAll:
 		b.kept, b.found = 0, FoundAll
 	default:
@@ -146,7 +147,7 @@ func (s *squashing) configure(b *squashedImage) error {
 		in.Base = b.old.config.History
 	}
 	created := cfg.Created
-	if s.o.epoch || created == nil {
+	if s.o.epoch || created == nil && b.image.built == nil {
 		created = &s.o.created
 	}
 	in.Entry = ocispecs.History{Created: created, CreatedBy: "squash " + b.summary(), Comment: squashComment}
@@ -184,8 +185,8 @@ func (b *squashedImage) summary() string {
 		return fmt.Sprintf("%d layers", has)
 	}
 	on := ""
-	if b.old != nil && b.old.name() != "" {
-		on = " on " + b.old.name()
+	if b.old != nil && b.old.named().Name != "" {
+		on = " on " + b.old.named().Name
 	}
 	return fmt.Sprintf("layers %d to %d%s", b.kept+1, has, on)
 }
@@ -202,9 +203,7 @@ func (s *squashing) compose(ctx context.Context, plans []*squashedImage) error {
 			}
 			base := llb.Scratch()
 			if b.kept > 0 {
-				// Docker Engine with a graph driver says that it can limit layers, and
-				// does not.
-				if caps := s.c.BuildOpts().LLBCaps; caps.Supports(pb.CapSourceImageLayerLimit) != nil || caps.Supports(pb.CapDiffOp) != nil {
+				if !s.cutsOff(b) {
 					return s.fromBase(ctx, b, whole)
 				}
 				base = b.image.state(b.kept, fmt.Sprintf("[image] the first %d layers", b.kept))
@@ -215,8 +214,15 @@ func (s *squashing) compose(ctx context.Context, plans []*squashedImage) error {
 	return eg.Wait()
 }
 
-// fromBase is for builders that cannot cut an image off above some of its layers:
-// there the base has to be there, as an image of its own.
+// cutsOff says whether the layers that stay can be taken from the image itself.
+func (s *squashing) cutsOff(b *squashedImage) bool {
+	// Docker Engine with a graph driver says that it can limit layers, and does not.
+	caps := s.c.BuildOpts().LLBCaps
+	return caps.Supports(pb.CapSourceImageLayerLimit) == nil && caps.Supports(pb.CapDiffOp) == nil && b.kept <= len(b.image.known())
+}
+
+// fromBase is for images that cannot be cut off above some of their layers: there
+// the base has to be there, as an image of its own.
 func (s *squashing) fromBase(ctx context.Context, b *squashedImage, whole llb.State) error {
 	if b.old == nil {
 		return errdefs.Unsupportedf("Name the base with --base, use --all, or use a builder with BuildKit v0.10 or later, or Docker Engine with the containerd image store.",

@@ -111,7 +111,8 @@ func (s *squashing) reportPlatform(b *squashedImage) {
 	rep := &b.report
 	rep.Platform, rep.Found, rep.Remarks, rep.Nothing = PlatformID(b.platform), b.found, b.remarks, b.nothing
 	if b.old != nil {
-		rep.Base = &NamedImage{b.old.name(), b.old.digest}
+		base := b.old.named()
+		rep.Base = &base
 	}
 	all := layersOf(b.image, s.image.description, b.platform)
 	rep.Kept, rep.Squashed = all[:b.kept], all[b.kept:]
@@ -119,7 +120,7 @@ func (s *squashing) reportPlatform(b *squashedImage) {
 
 // report sums up what was decided.
 func (s *squashing) report(plans []*squashedImage, warnings []string) SquashReport {
-	rep := SquashReport{Image: NamedImage{plans[0].image.name(), plans[0].image.digest}, Warnings: warnings}
+	rep := SquashReport{Image: plans[0].image.named(), Warnings: warnings}
 	for _, b := range plans {
 		rep.Platforms = append(rep.Platforms, b.report)
 		rep.Warnings = append(rep.Warnings, b.report.warnings()...)

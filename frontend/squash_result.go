@@ -51,6 +51,10 @@ func (s *squashing) result(ctx context.Context, plans []*squashedImage, report S
 // name no base any more, and say nothing about one.
 func (s *squashing) annotations(b *squashedImage) (map[string]string, error) {
 	m, _ := s.image.description.For(b.platform)
+	if b.image.built != nil && b.kept > 0 {
+		base := b.image.asBase()
+		return image.RebaseAnnotations(nil, base.Name, base.Digest)
+	}
 	if b.kept > 0 || b.nothing != "" {
 		return m.Annotations, nil
 	}

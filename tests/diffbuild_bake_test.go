@@ -9,8 +9,9 @@ import (
 	"github.com/docker-relink/relink/tests/bed"
 )
 
-// A difference is a target of a bake file, of images and of other targets, by
-// relink and by stock buildx with the frontend image.
+// A difference is a target of a bake file, of images and of other targets, and so
+// are a rebase and a squash of one, by relink and by stock buildx with the frontend
+// image.
 func TestDiffBake(t *testing.T) {
 	t.Parallel()
 	d := newDiffImages(t, "bake")
@@ -23,7 +24,7 @@ func TestDiffBake(t *testing.T) {
 		"@base@", d.base, "@two@", d.two, "@out@", b.Registry.Ref("diff/bake-out:")).Replace(`
 variable "BY" {}
 variable "SYNTAX" { default = "" }
-group "default" { targets = ["images", "linked", "flat"] }
+group "default" { targets = ["images", "linked", "flat", "rebased", "squashed"] }
 target "_by" { args = { BUILDKIT_SYNTAX = SYNTAX == "" ? null : SYNTAX } }
 target "below" { dockerfile-inline = "FROM @base@\nCOPY f /etc/f\n" }
 target "app" {
@@ -42,6 +43,18 @@ target "linked" {
   args = { RELINK_OP = "diff" }
   tags = ["@out@linked-${BY}"]
 }
+target "rebased" {
+  inherits = ["_by"]
+  contexts = { image = "target:app", onto = "docker-image://@two@" }
+  args = { RELINK_OP = "rebase" }
+  tags = ["@out@rebased-${BY}"]
+}
+target "squashed" {
+  inherits = ["_by"]
+  contexts = { image = "target:app" }
+  args = { RELINK_OP = "squash" }
+  tags = ["@out@squashed-${BY}"]
+}
 target "flat" {
   inherits = ["_by"]
   contexts = { lower = "docker-image://@base@", upper = "docker-image://@two@" }
@@ -59,8 +72,13 @@ target "flat" {
 		if tree := ref("linked").Tree; tree["/srv/f"].Type != "file" || tree["/etc/changed"].Type != "" {
 			t.Errorf("%s: the difference of linked targets has %v", by, tree)
 		}
-		if n := len(ref("flat").Layers()); n != 1 {
-			t.Errorf("%s: %d layers, want one", by, n)
+		for what, want := range map[string]int{"flat": 1, "rebased": 4, "squashed": 2} {
+			if n := len(ref(what).Layers()); n != want {
+				t.Errorf("%s: %s has %d layers, want %d", by, what, n, want)
+			}
+		}
+		if tree := ref("rebased").Tree; tree["/srv/f"].Type != "file" || tree["/app/upper"].Type != "file" {
+			t.Errorf("%s: the rebased target has %v", by, tree)
 		}
 	}
 	list := func(args ...string) []diffChange {

@@ -848,6 +848,24 @@ func TestRebaseLayouts(t *testing.T) {
 	r.rebase(t, append(from, r.ref("onto:1"), r.ref("app:1"), "--onto", digests["base:2"])...).MustSucceed(t)
 	r.wantRebuilt(t, "onto:1")
 
+	t.Run("below a target", func(t *testing.T) {
+		r.bakeFile(t, "layouts", `
+target "app" {
+  contexts = { base = "`+digests["app:1"]+`" }
+  dockerfile-inline = "FROM base\nCOPY conf /more\n"
+}
+target "rebased" {
+  dockerfile-inline = "FROM scratch"
+  args = { RELINK_OP = "rebase" }
+  contexts = { image = "target:app", onto = "docker-image://@ref@base:2" }
+  tags = ["@ref@below:1"]
+}
+`)("--allow=fs.read="+dir, "rebased").MustSucceed(t)
+		onto, got := r.bed.Image(t, r.ref("base:2"), ""), r.bed.Image(t, r.ref("below:1"), "")
+		if n := len(onto.Layers()); len(got.Layers()) != n+1 || !slices.Equal(got.Layers()[:n], onto.Layers()) || got.Tree["/more"].Type != "file" {
+			t.Errorf("layers %q, want %q and one more", got.Layers(), onto.Layers())
+		}
+	})
 	t.Run("output of Docker's media types", func(t *testing.T) {
 		r.rebase(t, r.ref("app:1"), "--onto", r.ref("base:2"), "--from", r.ref("base:1"), "--platform="+"linux/"+runtime.GOARCH, "--provenance=false",
 			"-o", "type=image,push=true,oci-mediatypes=false,name="+r.ref("docker:1")).MustSucceed(t)
@@ -914,6 +932,9 @@ func (r rebaseRepo) byFiles(t *testing.T, kind bed.EngineKind) {
 		}
 	}
 	r.runs(t, tag, "base 2")
+	if kind == bed.GraphEngine { // A builder before v0.10 has no linked targets.
+		t.Run("target", func(t *testing.T) { r.targetByFiles(t, engine) })
+	}
 	for seed := range uint64(4) {
 		if kind == bed.DebianEngine {
 			break // It can not put a file where the new base has a directory.
@@ -922,6 +943,43 @@ func (r rebaseRepo) byFiles(t *testing.T, kind bed.EngineKind) {
 	}
 	result = engine.Docker(t, "", nil, "relink", "rebase", r.ref("app:1"), "--onto", r.ref("base:2"), "--force-layers", "3", "--push", "-t", r.ref("none:1"))
 	wantRefused(t, result, "the old base is gone, and the builder can not take its layers out of the image")
+}
+
+// targetByFiles rebases and squashes another target.
+func (r rebaseRepo) targetByFiles(t *testing.T, engine *bed.Engine) {
+	dir := r.bakeDir(t, "byfiles", fmt.Sprintf(`
+target "app" {
+  dockerfile-inline = %q
+  network = "none"
+}
+target "rebased" {
+  dockerfile-inline = "FROM scratch"
+  args = { RELINK_OP = "rebase" }
+  contexts = { image = "target:app", onto = "docker-image://@ref@base:2" }
+  tags = ["@ref@files:target"]
+}
+target "squashed" {
+  dockerfile-inline = "FROM scratch"
+  args = { RELINK_OP = "squash" }
+  contexts = { image = "target:app" }
+  tags = ["@ref@files:squashed"]
+}
+`, fmt.Sprintf(rebaseApp, r.ref("base:1"))))
+	engine.Docker(t, dir, nil, "relink", "bake", "--push", "rebased", "squashed").MustSucceed(t)
+	for tag, like := range map[string]string{"files:target": "rebuilt:1", "files:squashed": "app:1"} {
+		got, want := r.bed.Image(t, r.ref(tag), ""), r.bed.Image(t, r.ref(like), "")
+		base := r.bed.Image(t, r.ref("base:1"), "")
+		if len(got.Layers()) != len(base.Layers())+1 {
+			t.Errorf("%s has %d layers on a base of %d", tag, len(got.Layers()), len(base.Layers()))
+		}
+		checkHistory(t, got.Config)
+		got.ClockFrom, want.ClockFrom = rebasesBegan, rebasesBegan
+		for _, diff := range bed.Compare(want, got) {
+			if !strings.Contains(diff, "history") {
+				t.Error(diff)
+			}
+		}
+	}
 }
 
 // randomByFiles rebases a stack of random layers without what can not be seen in

@@ -13,15 +13,16 @@ const Subtracted = "[diff] "
 //
 // As in a rebase, each layer is a difference of the image's own layers, so that
 // none below them is needed and each record in BuildKit's cache has a name.
-func Own(img Source, layers, n int) []llb.State {
+// job is what the names of the steps begin with, Subtracted or Named.
+func Own(job string, img Source, layers, n int) []llb.State {
 	first := func(n int) llb.State {
 		switch n {
 		case 0:
 			return llb.Scratch()
 		case layers:
-			return img(Whole, Subtracted+"the whole image")
+			return img(Whole, job+"the whole image")
 		default:
-			return img(n, Subtracted+"the layers below")
+			return img(n, job+"the layers below")
 		}
 	}
 	switch n {
@@ -30,7 +31,7 @@ func Own(img Source, layers, n int) []llb.State {
 	case 0:
 		return []llb.State{first(layers)}
 	}
-	return each(first, n, layers, func(n int) string { return fmt.Sprint(Subtracted, "layer ", n) })
+	return each(first, n, layers, func(n int) string { return fmt.Sprint(job, "layer ", n) })
 }
 
 // each is the layers above the first n, each as the difference that it makes.
@@ -41,9 +42,9 @@ func each(first func(n int) llb.State, n, layers int, name func(n int) string) (
 	return own
 }
 
-// Layer is the one layer that a state has on top of another.
-func Layer(below, with llb.State, name string) llb.State {
-	return llb.Diff(below, with, llb.WithCustomName(Subtracted+name))
+// Layer is the one layer that a state has on top of another. job is as in Own.
+func Layer(job string, below, with llb.State, name string) llb.State {
+	return llb.Diff(below, with, llb.WithCustomName(job+name))
 }
 
 // Stack is layers on top of one another.

@@ -24,7 +24,7 @@ func TestDifferencesHaveNames(t *testing.T) {
 		{4, 4, 0, 0}, {4, 0, 1, 0}, {4, 3, 1, 1}, {4, 1, 3, 3},
 	} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {
-			own := Own(image, tt.layers, tt.below)
+			own := Own(Subtracted, image, tt.layers, tt.below)
 			if len(own) != tt.want {
 				t.Fatalf("%d states, want %d", len(own), tt.want)
 			}

@@ -58,8 +58,14 @@ func (r Rebase) first(n int) llb.State {
 	return r.Image(n, fmt.Sprintf("[image] the first %d layers", n))
 }
 
-func (r Rebase) on(own ...llb.State) llb.State {
-	return llb.Merge(append([]llb.State{r.Onto}, own...), llb.WithCustomName(Named+"the image's own layers on the new base"))
+func (r Rebase) on(own ...llb.State) llb.State { return On(r.Onto, own) }
+
+// On is layers on top of a base.
+func On(base llb.State, own []llb.State) llb.State {
+	if len(own) == 0 {
+		return base
+	}
+	return llb.Merge(append([]llb.State{base}, own...), llb.WithCustomName(Named+"the image's own layers on the new base"))
 }
 
 // Leftovers are filters of BuildKit's cache records that should go once a rebase
