@@ -12,6 +12,8 @@ import (
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
+
+	"github.com/docker-relink/relink/internal/definition"
 )
 
 // linkedName is the name of the build context by which the states are handed to
@@ -57,7 +59,9 @@ func (f *Frontend) attribute(ctx context.Context, c gateway.Client, opts map[str
 		if st.id != "" {
 			name += "::" + st.id
 		}
-		inputs[name] = st.def
+		if inputs[name], err = definition.Uncached(st.def); err != nil {
+			return nil, err
+		}
 		opts["context:"+name] = "input:" + name
 	}
 	res, err := c.Solve(ctx, gateway.SolveRequest{Frontend: f.Inner, FrontendOpt: opts, FrontendInputs: inputs})

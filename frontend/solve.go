@@ -68,6 +68,9 @@ func solve(ctx context.Context, c gateway.Client, req gateway.SolveRequest) (_ g
 	if req.CacheImports, err = cacheImports(c.BuildOpts().Opts); err != nil {
 		return nil, err
 	}
+	if req.Definition, err = definition.Uncached(req.Definition); err != nil {
+		return nil, err
+	}
 	res, err := c.Solve(ctx, req)
 	if err != nil {
 		return nil, err
