@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -223,11 +224,15 @@ func silent(cmd *cobra.Command) bool {
 	if quiet, _ := cmd.Flags().GetBool("quiet"); quiet {
 		return true
 	}
-	mode, _ := cmd.Flags().GetString("progress")
+	return slices.Contains([]string{"quiet", "none", "rawjson"}, progressMode(cmd.Flags()))
+}
+
+// progressMode is how the progress is shown: as the flag says, or else the variable,
+// as in buildx.
+func progressMode(flags *pflag.FlagSet) string {
+	mode, _ := flags.GetString("progress")
 	if mode == "auto" {
-		if env := os.Getenv("BUILDKIT_PROGRESS"); env != "" {
-			mode = env
-		}
+		return cmp.Or(os.Getenv("BUILDKIT_PROGRESS"), mode)
 	}
-	return slices.Contains([]string{"quiet", "none", "rawjson"}, mode)
+	return mode
 }

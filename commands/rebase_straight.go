@@ -48,6 +48,9 @@ var straightFlags = []string{
 	"quiet", "skip-missing-platforms", "tag",
 }
 
+// straightless are the variables that ask for what only a builder can do.
+var straightless = []string{"EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "BUILDX_NO_DEFAULT_OCI_ARTIFACT"}
+
 // newStraight gives nil where the rebase is a builder's: when it is named, when
 // something is asked for that only it can do, or when it is an Engine, which may
 // have another image under the name.
@@ -58,8 +61,7 @@ func newStraight(known *registry.Images, o rebaseOptions, flags *pflag.FlagSet, 
 	}
 	others := false
 	flags.Visit(func(f *pflag.Flag) { others = others || !slices.Contains(straightFlags, f.Name) })
-	progress, _ := flags.GetString("progress")
-	if others || progress == "rawjson" {
+	if others || progressMode(flags) == "rawjson" || slices.ContainsFunc(straightless, func(name string) bool { return os.Getenv(name) != "" }) {
 		return nil
 	}
 	s := &straight{known: known, started: time.Now()}
@@ -142,7 +144,7 @@ func (s *straight) readAnnotations(_ rebaseOptions, flags *pflag.FlagSet) bool {
 // readProvenance knows the usual kinds of it.
 func (s *straight) readProvenance(_ rebaseOptions, flags *pflag.FlagSet) bool {
 	kind, err := flags.GetString("provenance")
-	if err != nil || os.Getenv("BUILDX_NO_DEFAULT_OCI_ARTIFACT") != "" {
+	if err != nil {
 		return false
 	}
 	switch kind {
