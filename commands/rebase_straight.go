@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/distribution/reference"
@@ -276,6 +277,8 @@ func (s *straight) push(ctx context.Context, plan *frontend.RebasePlan, a *image
 			repos = append(repos, repo)
 		}
 	}
+	// What is read for the report is read beside the writing.
+	readReport := sync.OnceFunc(func() { go plan.Report() })
 	for _, writes := range []func(context.Context, reference.Named) []func() error{
 		func(ctx context.Context, repo reference.Named) []func() error { return s.blobs(ctx, repo, plan, a) },
 		func(ctx context.Context, repo reference.Named) []func() error { return s.manifests(ctx, repo, a) },
@@ -288,7 +291,7 @@ func (s *straight) push(ctx context.Context, plan *frontend.RebasePlan, a *image
 			}
 		}
 		// Not before: what is written has the connections that there are.
-		go plan.Report()
+		readReport()
 		if err := eg.Wait(); err != nil {
 			return err
 		}
