@@ -3,7 +3,9 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 
@@ -20,8 +22,8 @@ import (
 	"github.com/docker-relink/relink/internal/image"
 )
 
-// Images reads what registries say of images, and none of their layers. What it
-// has read it keeps: one run sees one state of a tag.
+// Images reads what registries say of images, and layers only where they are asked
+// for. What it has read but for layers it keeps: one run sees one state of a tag.
 type Images struct {
 	wire *wire
 
@@ -192,4 +194,36 @@ func parseManifest(ref string, desc ocispecs.Descriptor, dt []byte) (image.Manif
 		return image.Manifest{}, fmt.Errorf("reading the manifest of %s: %w", ref, err)
 	}
 	return image.Manifest{Digest: desc.Digest, Annotations: m.Annotations, Config: m.Config, Layers: m.Layers}, nil
+}
+
+// Layer reads a layer of an image as the registry has it. The end of it is an error
+// where the content is not what its digest says.
+func (r *Images) Layer(ctx context.Context, ref string, layer ocispecs.Descriptor) (io.ReadCloser, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return nil, err
+	}
+	body, err := r.wire.open(ctx, ask{method: http.MethodGet, repo: reference.TrimNamed(named), path: "blobs/" + layer.Digest.String()})
+	if err != nil {
+		return nil, fmt.Errorf("reading the layer %s of %s: %w", layer.Digest, ref, err)
+	}
+	return &verified{body, layer.Digest.Verifier(), layer.Digest}, nil
+}
+
+// verified is a content that is held to its digest.
+type verified struct {
+	io.ReadCloser
+	verifier digest.Verifier
+	want     digest.Digest
+}
+
+func (v *verified) Read(p []byte) (int, error) {
+	n, err := v.ReadCloser.Read(p)
+	if _, werr := v.verifier.Write(p[:n]); werr != nil {
+		return n, werr
+	}
+	if errors.Is(err, io.EOF) && !v.verifier.Verified() {
+		return n, fmt.Errorf("the content of %s is another", v.want)
+	}
+	return n, err
 }

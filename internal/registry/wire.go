@@ -83,11 +83,38 @@ type answer struct {
 const maxAnswer = 32 << 20
 
 // send asks the first host that answers for the repository, mirrors included.
-func (w *wire) send(ctx context.Context, a ask) (*answer, error) {
+func (w *wire) send(ctx context.Context, a ask) (got *answer, err error) {
+	err = w.tryHosts(a, func(host docker.RegistryHost, to string) error {
+		got, err = w.sendTo(ctx, host, to, a)
+		return err
+	})
+	return got, err
+}
+
+// open is send for what is too large to be kept.
+func (w *wire) open(ctx context.Context, a ask) (body io.ReadCloser, err error) {
+	err = w.tryHosts(a, func(host docker.RegistryHost, to string) error {
+		resp, err := w.request(ctx, host, to, a)
+		if err != nil {
+			return err
+		}
+		if resp.StatusCode < http.StatusBadRequest {
+			body = resp.Body
+			return nil
+		}
+		defer resp.Body.Close()
+		_, err = read(resp)
+		return err
+	})
+	return body, err
+}
+
+// tryHosts does something with one host after the other, until it succeeds.
+func (w *wire) tryHosts(a ask, try func(host docker.RegistryHost, to string) error) error {
 	domain := reference.Domain(a.repo)
 	hosts, err := w.hostsOf(domain)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	need := docker.HostCapabilityPull
 	if a.write {
@@ -99,12 +126,11 @@ func (w *wire) send(ctx context.Context, a ask) (*answer, error) {
 			continue
 		}
 		to := host.Scheme + "://" + host.Host + host.Path + "/" + reference.Path(a.repo) + "/" + a.path
-		var got *answer
-		if got, err = w.sendTo(ctx, host, to, a); err == nil {
-			return got, nil
+		if err = try(host, to); err == nil {
+			return nil
 		}
 	}
-	return nil, err
+	return err
 }
 
 func (w *wire) hostsOf(domain string) ([]docker.RegistryHost, error) {
@@ -126,24 +152,25 @@ func (w *wire) hostsOf(domain string) ([]docker.RegistryHost, error) {
 	return hosts, nil
 }
 
-// sendTo asks one host, and once more with what it wants to know of the user. A
-// status that is no success is an error.
+// sendTo asks one host. A status that is no success is an error.
 func (w *wire) sendTo(ctx context.Context, host docker.RegistryHost, to string, a ask) (*answer, error) {
-	ctx = docker.WithScope(ctx, scope(a.repo, a.write))
-	resp, err := w.once(ctx, host, to, a)
+	resp, err := w.request(ctx, host, to, a)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusUnauthorized || !w.identify(ctx, resp) {
-		return read(resp)
+	return read(resp)
+}
+
+// request asks one host, and once more with what it wants to know of the user.
+func (w *wire) request(ctx context.Context, host docker.RegistryHost, to string, a ask) (*http.Response, error) {
+	ctx = docker.WithScope(ctx, scope(a.repo, a.write))
+	resp, err := w.once(ctx, host, to, a)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized || !w.identify(ctx, resp) {
+		return resp, err
 	}
-	again, err := w.once(ctx, host, to, a)
-	if err != nil {
-		return nil, err
-	}
-	defer again.Body.Close()
-	return read(again)
+	resp.Body.Close()
+	return w.once(ctx, host, to, a)
 }
 
 // scope is what a token has to allow for a request.
