@@ -12,12 +12,14 @@ import (
 	"github.com/docker-relink/relink/progress"
 )
 
-// rebaseReport collects what the frontend said of the rebases of one command.
+// rebaseReport collects what the frontend said of the rebases of one command, and of
+// its squashes what is verified.
 type rebaseReport struct {
 	failure
 
 	mu      sync.Mutex
 	reports []frontend.RebaseReport
+	squash  []frontend.SquashPlatform
 	pushed  []string // what the builder says that it stored, by name and digest
 }
 
@@ -34,17 +36,18 @@ func (r *rebaseReport) take(response map[string]string) {
 
 // keep notes what a builder says of a rebase, and leaves its response as it is.
 func (r *rebaseReport) keep(response map[string]string) {
-	raw, ok := response[frontend.RebaseReportKey]
-	if !ok {
-		return
-	}
-	rep, err := frontend.DecodeRebaseReport([]byte(raw))
-	if err != nil {
-		return // not ours
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reports = append(r.reports, rep)
+	rebase, err := frontend.DecodeRebaseReport([]byte(response[frontend.RebaseReportKey]))
+	squash, squashErr := frontend.DecodeSquashReport([]byte(response[frontend.SquashReportKey]))
+	switch {
+	case err == nil:
+		r.reports = append(r.reports, rebase)
+	case squashErr == nil:
+		r.squash = append(r.squash, squash.Platforms...)
+	default:
+		return // not ours
+	}
 	name, _, _ := strings.Cut(response["image.name"], ",")
 	if dgst := response[exptypes.ExporterImageDigestKey]; name != "" && dgst != "" {
 		r.pushed = append(r.pushed, name+"@"+dgst)

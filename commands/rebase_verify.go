@@ -52,7 +52,7 @@ func (r *rebaseReport) reset() {
 	r.failure.reset()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reports, r.pushed = nil, nil
+	r.reports, r.squash, r.pushed = nil, nil, nil
 }
 
 // describer reads manifests of images.
@@ -69,7 +69,7 @@ func (r *rebaseReport) verify(ctx context.Context, known describer, progress io.
 	for _, ref := range r.pushed {
 		d, err := known.Describe(ctx, ref)
 		if err != nil {
-			fmt.Fprintf(progress, "rebase: what was pushed was not verified: %v\n", err)
+			fmt.Fprintf(progress, "relink: what was pushed was not verified: %v\n", err)
 			continue
 		}
 		for _, m := range d.Manifests {
@@ -77,11 +77,11 @@ func (r *rebaseReport) verify(ctx context.Context, known describer, progress io.
 			for _, l := range m.Layers {
 				got = append(got, l.Digest.String())
 			}
-			if !slices.ContainsFunc(r.platforms(), func(p frontend.RebasePlatform) bool {
-				return (m.Platform == nil || p.Platform == platforms.FormatAll(platforms.Normalize(*m.Platform))) && hasLayers(p, got)
+			if !slices.ContainsFunc(r.wanted(), func(w wanted) bool {
+				return (m.Platform == nil || w.platform == platforms.FormatAll(platforms.Normalize(*m.Platform))) && w.has(got)
 			}) {
 				return errdefs.Unsupportedf(
-					"Another build may be using the same layers on this builder. Rebase again when it has ended; what was pushed is wrong.",
+					"Another build may be using the same layers on this builder. Do it again when that has ended; what was pushed is wrong.",
 					"%s has other layers than it should have", ref)
 			}
 		}
@@ -89,26 +89,45 @@ func (r *rebaseReport) verify(ctx context.Context, known describer, progress io.
 	return nil
 }
 
-func (r *rebaseReport) platforms() []frontend.RebasePlatform {
-	var all []frontend.RebasePlatform
+// wanted are the layers of an image as they are planned; those that are made have no
+// digest.
+type wanted struct {
+	platform string
+	layers   []frontend.Layer // nil for any
+	by       int              // how many of them are the new base's
+	built    bool             // the others are another build's
+}
+
+func (r *rebaseReport) wanted() (all []wanted) {
 	for _, rep := range r.reports {
-		all = append(all, rep.Platforms...)
+		for _, p := range rep.Platforms {
+			w := wanted{p.Platform, slices.Concat(p.By, p.Kept), len(p.By), p.Built}
+			if p.ByFiles {
+				w.layers = append(slices.Clone(p.By), frontend.Layer{})
+			}
+			all = append(all, w)
+		}
+	}
+	for _, p := range r.squash {
+		w := wanted{platform: p.Platform}
+		if p.Nothing == "" && !p.Built {
+			w.layers = make([]frontend.Layer, len(p.Kept)+p.Runs)
+		}
+		all = append(all, w)
 	}
 	return all
 }
 
-// hasLayers says whether the layers are those of the plan, as far as it knows
-// their digests.
-func hasLayers(p frontend.RebasePlatform, got []string) bool {
-	want := slices.Concat(p.By, p.Kept)
-	if p.ByFiles {
-		want = append(slices.Clone(p.By), frontend.Layer{})
+// has says whether the layers are those, as far as their digests are known.
+func (w wanted) has(got []string) bool {
+	if w.layers == nil {
+		return true
 	}
-	if len(want) != len(got) {
+	if len(w.layers) != len(got) {
 		// What one instruction of a build adds may be several layers.
-		return p.Built && len(got) > len(want) && begins(p.By, got)
+		return w.built && len(got) > len(w.layers) && begins(w.layers[:w.by], got)
 	}
-	return begins(want, got)
+	return begins(w.layers, got)
 }
 
 // begins says whether the layers begin with those that are wanted.

@@ -56,6 +56,12 @@ func TestVerifyPushed(t *testing.T) {
 	if err := of.verify(context.Background(), known, &bytes.Buffer{}); err != nil {
 		t.Errorf("an instruction that made two layers: %v", err)
 	}
+	for ref, wrong := range map[string]bool{"right": false, "short": true} {
+		squash := &rebaseReport{pushed: []string{ref}, squash: []frontend.SquashPlatform{{Platform: "linux/amd64", Kept: make([]frontend.Layer, 2), Runs: 1}}}
+		if err := squash.verify(context.Background(), known, &bytes.Buffer{}); (err != nil) != wrong {
+			t.Errorf("a squash to %s: %v", ref, err)
+		}
+	}
 	var said bytes.Buffer
 	if err := plannedRebase("gone").verify(context.Background(), known, &said); err != nil || !strings.Contains(said.String(), "was not verified: no way there") {
 		t.Errorf("a registry that is out of reach: %v, said %q", err, said.String())

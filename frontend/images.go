@@ -2,8 +2,10 @@ package frontend
 
 import (
 	"context"
+	"io"
 
 	"github.com/opencontainers/go-digest"
+	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"github.com/docker-relink/relink/internal/image"
 )
@@ -21,4 +23,6 @@ type Images interface {
 	// Referrers names what was attached to a manifest or an index and is no part
 	// of the image: signatures, attestations and the like.
 	Referrers(ctx context.Context, ref string, dgst digest.Digest) ([]string, error)
+	// Layer reads a layer of an image, compressed as it is there.
+	Layer(ctx context.Context, ref string, layer ocispecs.Descriptor) (io.ReadCloser, error)
 }

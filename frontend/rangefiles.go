@@ -51,6 +51,7 @@ type fileDiff struct {
 	changed bool
 	// seal stands for the metadata of what differs.
 	seal []byte
+	lost unwritten
 }
 
 func (d *fileDiff) add(other fileDiff) {
@@ -60,6 +61,7 @@ func (d *fileDiff) add(other fileDiff) {
 	}
 	d.same = append(d.same, other.same...)
 	d.gone = append(d.gone, other.gone...)
+	d.lost.add(other.lost)
 	d.changed = d.changed || other.changed
 }
 
@@ -195,6 +197,9 @@ func (c *fileComparison) entry(ctx context.Context, name string, lower, upper *f
 		return fileDiff{same: remove(name, upper)}, nil
 	}
 	diff.add(fileDiff{changed: true, seal: fmt.Appendf(nil, "%q %o %d %d %d", name, upper.Mode, upper.Uid, upper.Gid, upper.ModTime)})
+	if attributes := append(attributesOf(upper), attributesOf(lower)...); len(attributes) > 0 {
+		diff.lost.add(unwritten{paths: []string{name}, attributes: attributes})
+	}
 	if lower != nil && !sameType {
 		diff.gone = append(diff.gone, remove(name, lower)...)
 	}

@@ -26,7 +26,8 @@ type squashing struct {
 // squashedImage is the squash of one platform.
 type squashedImage struct {
 	standing
-	kept    int    // layers that stay
+	kept    int // layers that stay, from the lowest on
+	pieces  []squashPiece
 	nothing string // why there is nothing to squash, "" when there is
 	state   llb.State
 	config  *image.Config
@@ -114,6 +115,7 @@ func (s *squashing) plan(ctx context.Context, p ocispecs.Platform) (*squashedIma
 	case 1:
 		b.nothing = "it is one layer already"
 	}
+	b.pieces = []squashPiece{{from: b.kept, to: len(b.image.config.RootFS.DiffIDs), made: true}}
 	s.reportPlatform(b)
 	return b, s.configure(b)
 }
@@ -142,27 +144,26 @@ func (s *squashing) choose(ctx context.Context, b *squashedImage) error {
 // configure makes the image's config.
 func (s *squashing) configure(b *squashedImage) error {
 	cfg := b.image.config
-	in := image.SquashInput{Image: cfg, Layers: len(cfg.RootFS.DiffIDs), Kept: b.kept}
+	in := image.SquashInput{Image: cfg, Layers: len(cfg.RootFS.DiffIDs), Kept: b.kept, Created: cfg.Created}
 	if b.old != nil {
 		in.Base = b.old.config.History
 	}
-	created := cfg.Created
-	if s.o.epoch || created == nil && b.image.built == nil {
-		created = &s.o.created
+	if s.o.epoch || in.Created == nil && b.image.built == nil {
+		in.Created = &s.o.created
 	}
-	in.Entry = ocispecs.History{Created: created, CreatedBy: "squash " + b.summary(), Comment: squashComment}
+	in.Above = b.parts(in.Created)
 	out, err := image.Squash(in)
 	if err != nil {
 		return err
 	}
 	b.base = &image.Config{}
 	*b.base = *out
-	b.base.History = out.History[:len(out.History)-1]
+	b.base.History = out.History[:len(out.History)-len(in.Above)]
 	if b.nothing != "" {
 		same := *cfg
 		out = &same
 	} else {
-		out.Created = created
+		out.Created = in.Created
 	}
 	if len(s.o.labels) > 0 {
 		out.Config.Labels = maps.Clone(out.Config.Labels)
@@ -178,17 +179,16 @@ func (s *squashing) configure(b *squashedImage) error {
 // squashComment marks the entries of a history that stand for what was squashed.
 const squashComment = "docker relink squash"
 
-// summary says what was squashed, in the history and in the progress.
-func (b *squashedImage) summary() string {
-	has := len(b.image.config.RootFS.DiffIDs)
-	if b.kept == 0 {
-		return fmt.Sprintf("%d layers", has)
+// summary says which layers were squashed, in the history and in the progress.
+func (b *squashedImage) summary(from, to int) string {
+	if from == 0 && to == len(b.image.config.RootFS.DiffIDs) {
+		return fmt.Sprintf("%d layers", to)
 	}
 	on := ""
 	if b.old != nil && b.old.named().Name != "" {
 		on = " on " + b.old.named().Name
 	}
-	return fmt.Sprintf("layers %d to %d%s", b.kept+1, has, on)
+	return fmt.Sprintf("layers %d to %d%s", from+1, to, on)
 }
 
 // compose makes the states: those that have to be read are read on the builder.
@@ -196,52 +196,92 @@ func (s *squashing) compose(ctx context.Context, plans []*squashedImage) error {
 	eg, ctx := errgroup.WithContext(ctx)
 	for _, b := range plans {
 		eg.Go(func() error {
-			whole := b.image.state(layers.Whole, "[image] "+b.image.origin.String())
 			if b.nothing != "" {
-				b.state = whole
+				b.state = b.first(len(b.image.config.RootFS.DiffIDs))
 				return nil
 			}
-			base := llb.Scratch()
-			if b.kept > 0 {
-				if !s.cutsOff(b) {
-					return s.fromBase(ctx, b, whole)
-				}
-				base = b.image.state(b.kept, fmt.Sprintf("[image] the first %d layers", b.kept))
+			caps, compose := s.c.BuildOpts().LLBCaps, s.around
+			switch {
+			case b.image.built != nil:
+				compose = s.ofBuild
+			case caps.Supports(pb.CapDiffOp) != nil:
+				compose = s.byFiles
 			}
-			return b.squashOn(ctx, s.c, base, whole)
+			if err := compose(ctx, b); err != nil {
+				return err
+			}
+			s.reportPlatform(b)
+			return s.configure(b)
 		})
 	}
 	return eg.Wait()
 }
 
-// cutsOff says whether the layers that stay can be taken from the image itself.
-func (s *squashing) cutsOff(b *squashedImage) bool {
+// first is the image's first n layers.
+func (b *squashedImage) first(n int) llb.State {
+	switch n {
+	case 0:
+		return llb.Scratch()
+	case len(b.image.config.RootFS.DiffIDs):
+		return b.image.state(layers.Whole, "[image] "+b.image.origin.String())
+	default:
+		return b.image.state(n, fmt.Sprintf("[image] the first %d layers", n))
+	}
+}
+
+// staying are the layers that stay: of the image itself, or else the base, which has to
+// be there as an image of its own.
+func (s *squashing) staying(b *squashedImage) (llb.State, error) {
 	// Docker Engine with a graph driver says that it can limit layers, and does not.
 	caps := s.c.BuildOpts().LLBCaps
-	return caps.Supports(pb.CapSourceImageLayerLimit) == nil && caps.Supports(pb.CapDiffOp) == nil && b.kept <= len(b.image.known())
-}
-
-// fromBase is for images that cannot be cut off above some of their layers: there
-// the base has to be there, as an image of its own.
-func (s *squashing) fromBase(ctx context.Context, b *squashedImage, whole llb.State) error {
-	if b.old == nil {
-		return errdefs.Unsupportedf("Name the base with --base, use --all, or use a builder with BuildKit v0.10 or later, or Docker Engine with the containerd image store.",
+	cutsOff := caps.Supports(pb.CapSourceImageLayerLimit) == nil && caps.Supports(pb.CapDiffOp) == nil && b.kept <= len(b.image.known())
+	switch {
+	case b.kept == 0 || cutsOff:
+		return b.first(b.kept), nil
+	case b.old == nil:
+		return llb.State{}, errdefs.Unsupportedf("Name the base with --base, use --all, or use a builder with BuildKit v0.10 or later, or Docker Engine with the containerd image store.",
 			"the builder cannot take the first %d layers of an image", b.kept)
+	default:
+		return b.old.state(layers.Whole, "[base] "+b.old.origin.String()), nil
 	}
-	return b.squashOn(ctx, s.c, b.old.state(layers.Whole, "[base] "+b.old.origin.String()), whole)
 }
 
-func (b *squashedImage) squashOn(ctx context.Context, c gateway.Client, base, whole llb.State) error {
-	one, err := squashOn(ctx, c, base, whole, b.summary())
+// ofBuild squashes the result of another build. BuildKit has made its layers, and so
+// what it cannot write is not in them.
+func (s *squashing) ofBuild(ctx context.Context, b *squashedImage) error {
+	base, err := s.staying(b)
 	if err != nil {
 		return err
 	}
-	b.state = one.state
-	b.report.Remarks = append(b.report.Remarks, one.remarks...)
-	if one.nothing {
-		b.config.History = slices.Clone(b.config.History)
-		b.config.History[len(b.config.History)-1].EmptyLayer = true
-		b.report.Remarks = append(b.report.Remarks, "what these layers have done leaves nothing behind")
+	has := len(b.image.config.RootFS.DiffIDs)
+	one, err := squashOn(ctx, s.c, base, b.first(has), nil, b.summary(b.kept, has))
+	b.state, b.pieces[0].nothing = one.state, one.nothing
+	return err
+}
+
+// byFiles is for builders that cannot subtract layers, and so cannot keep one that
+// stands on others that were squashed.
+func (s *squashing) byFiles(ctx context.Context, b *squashedImage) error {
+	base, err := s.staying(b)
+	if err != nil {
+		return err
 	}
+	own, why, err := s.look(ctx, b)
+	if err != nil {
+		return err
+	}
+	has := len(b.image.config.RootFS.DiffIDs)
+	one, err := squashOn(ctx, s.c, base, b.first(has), own.links(b.kept, has), b.summary(b.kept, has))
+	if err != nil {
+		return err
+	}
+	for _, n := range slices.Sorted(maps.Keys(why)) {
+		one.lost.add(why[n])
+	}
+	if one.lost.any() {
+		return errdefs.Unsupportedf("Use a builder with BuildKit v0.10 or later, or Docker Engine with the containerd image store: they keep the layers that have that.",
+			"the builder cannot write %s", one.lost)
+	}
+	b.state, b.pieces[0].nothing = one.state, one.nothing
 	return nil
 }

@@ -141,6 +141,7 @@ func (s *buildSquash) planPlatform(ctx context.Context, b *squashedBuild) (err e
 func (s *buildSquash) count(ctx context.Context, b *squashedBuild) {
 	kept, all := image.CountLayers(b.kept), image.CountLayers(b.config.History)
 	b.report.Kept, b.report.Squashed = make([]Layer, kept), make([]Layer, max(0, all-kept))
+	b.report.Runs = 1
 	switch len(b.report.Squashed) {
 	case 0:
 		b.report.Nothing = "the build adds no layer to " + cmp.Or(b.on, "nothing")
@@ -291,14 +292,19 @@ func (s *buildSquash) compose(ctx context.Context, b *squashedBuild) error {
 	if err != nil {
 		return err
 	}
-	one, err := squashOn(ctx, s.c, base, above, b.summary())
+	one, err := squashOn(ctx, s.c, base, above, nil, b.summary())
 	if err != nil {
 		return err
 	}
 	if b.def, err = marshal(ctx, one.state, llb.Platform(b.config.Platform)); err != nil {
 		return err
 	}
-	b.report.Remarks = append(b.report.Remarks, one.remarks...)
+	if one.nothing {
+		b.report.Runs = 0
+	}
+	if one.lost.any() {
+		b.report.Remarks = append(b.report.Remarks, fmt.Sprintf("BuildKit cannot write %s: they are lost", one.lost))
+	}
 	entry := ocispecs.History{Created: b.config.Created, CreatedBy: "squash " + b.summary(), Comment: squashComment, EmptyLayer: one.nothing}
 	b.config.History = slices.Concat(b.kept, []ocispecs.History{entry})
 	return nil

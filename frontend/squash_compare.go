@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -35,8 +36,9 @@ type squashDiff struct {
 	gone   []layers.Removal
 	same   []string // what is not to be copied, as .dockerignore knows it
 	linked []layers.Links
+	dirs   []string // of the base, whose times linked changes
 	nodes  []layers.Node
-	lost   []string // paths with extended attributes that no layer of BuildKit's has
+	lost   unwritten
 	// seal stands for the metadata of all that was found.
 	seal []byte
 	any  bool
@@ -46,8 +48,9 @@ func (d *squashDiff) add(other squashDiff) {
 	d.gone = append(d.gone, other.gone...)
 	d.same = append(d.same, other.same...)
 	d.linked = append(d.linked, other.linked...)
+	d.dirs = append(d.dirs, other.dirs...)
 	d.nodes = append(d.nodes, other.nodes...)
-	d.lost = append(d.lost, other.lost...)
+	d.lost.add(other.lost)
 	d.any = d.any || other.any
 	if other.seal != nil {
 		sum := sha256.Sum256(append(d.seal, other.seal...))
@@ -55,10 +58,17 @@ func (d *squashDiff) add(other squashDiff) {
 	}
 }
 
-// compareForSquash compares the whole file systems; without a base, all is added.
-func compareForSquash(ctx context.Context, base, above, added gateway.Reference) (squashDiff, error) {
+// compareForSquash compares the whole file systems; without a base, all is added. The
+// links are the names of files that have got names in more than one directory.
+func compareForSquash(ctx context.Context, base, above, added gateway.Reference, links [][]string) (squashDiff, error) {
 	c := &squashComparison{base: base, above: above, added: added, reads: make(chan struct{}, readsAtOnce)}
-	return c.dir(ctx, "/", base != nil, nil)
+	diff, err := c.dir(ctx, "/", base != nil, nil)
+	if err != nil || base == nil {
+		return diff, err
+	}
+	elsewhere, err := c.linksElsewhere(ctx, links)
+	diff.add(elsewhere)
+	return diff, err
 }
 
 // list reads a directory, when it is its turn.
@@ -113,6 +123,9 @@ func inBoth(dir string, base, above, added map[string]*fstypes.Stat) (diff squas
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(above)) {
+		if was, is := attributesOf(base[name]), attributesOf(above[name]); added[name] == nil && !maps.EqualFunc(base[name].GetXattrs(), above[name].GetXattrs(), bytes.Equal) && len(was)+len(is) > 0 {
+			diff.lost.add(unwritten{paths: []string{path.Join(dir, name)}, attributes: append(was, is...)})
+		}
 		if added[name] != nil || !worthLeavingOut(above[name]) {
 			continue
 		}
@@ -198,8 +211,8 @@ func (c *squashComparison) entries(ctx context.Context, dir string, added, base 
 // entry looks at what stands at a path of the difference.
 func (c *squashComparison) entry(ctx context.Context, name string, st, base *fstypes.Stat, parents []layers.Node) (squashDiff, error) {
 	diff := squashDiff{seal: sealOf(name, st), any: true}
-	if hasAttributes(st) {
-		diff.lost = []string{name}
+	if attributes := append(attributesOf(st), attributesOf(base)...); len(attributes) > 0 {
+		diff.lost = unwritten{paths: []string{name}, attributes: attributes}
 	}
 	if os.FileMode(st.Mode).Type() == os.ModeDevice {
 		diff.nodes = append(slices.Clone(parents), nodeOf(name, st))
@@ -214,17 +227,6 @@ func (c *squashComparison) entry(ctx context.Context, name string, st, base *fst
 		diff.any = inside.any
 	}
 	return diff, err
-}
-
-// hasAttributes says whether there are extended attributes that belong to the file
-// and not to the machine, and are no capability.
-func hasAttributes(st *fstypes.Stat) bool {
-	for name := range st.Xattrs {
-		if strings.HasPrefix(name, "user.") && !strings.HasPrefix(name, "user.overlay.") {
-			return true
-		}
-	}
-	return false
 }
 
 func isDir(st *fstypes.Stat) bool { return os.FileMode(st.Mode).IsDir() }

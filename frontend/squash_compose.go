@@ -18,15 +18,16 @@ import (
 type squashed struct {
 	state   llb.State
 	nothing bool // it leaves nothing, and the state is the base
-	remarks []string
+	lost    unwritten
 }
 
 // squashOn makes one layer of what stands above a base. What the names of the
-// steps say of it is what.
-func squashOn(ctx context.Context, c gateway.Client, base, above llb.State, what string) (squashed, error) {
+// steps say of it is what; the links are the names of files that have got names in
+// more than one directory, as far as they are known.
+func squashOn(ctx context.Context, c gateway.Client, base, above llb.State, links [][]string, what string) (squashed, error) {
 	caps := c.BuildOpts().LLBCaps
 	if caps.Supports(pb.CapDiffOp) != nil {
-		return squashByFiles(ctx, c, base, above, what)
+		return squashByFiles(ctx, c, base, above, links, what)
 	}
 	if base.Output() == nil {
 		return squashAll(ctx, c, above, what)
@@ -36,20 +37,16 @@ func squashOn(ctx context.Context, c gateway.Client, base, above llb.State, what
 	if err != nil {
 		return squashed{}, err
 	}
-	diff, err := compareForSquash(ctx, refs[0], refs[1], refs[2])
+	diff, err := compareForSquash(ctx, refs[0], refs[1], refs[2], links)
 	if err != nil {
 		return squashed{}, fmt.Errorf("comparing the image with its base: %w", err)
 	}
-	remarks, err := rootRemarks(ctx, refs[0], refs[1])
-	if err != nil {
-		return squashed{}, err
-	}
-	out := squashed{state: base, nothing: !diff.any, remarks: append(remarks, lostRemarks(diff.lost)...)}
+	out := squashed{state: base, nothing: !diff.any, lost: diff.lost}
 	if out.nothing {
 		return out, nil
 	}
 	out.state, err = layers.Squash{
-		Base: base, Above: above, Except: diff.same, Linked: diff.linked, Nodes: diff.nodes,
+		Base: base, Above: above, Except: diff.same, Linked: diff.linked, Dirs: diff.dirs, Nodes: diff.nodes,
 		Gone: append(diff.gone, layers.Removal{Path: sealPath(diff.seal)}),
 	}.State(what)
 	return out, err
@@ -62,44 +59,16 @@ func squashAll(ctx context.Context, c gateway.Client, above llb.State, what stri
 	if err != nil {
 		return squashed{}, err
 	}
-	diff, err := compareForSquash(ctx, nil, nil, refs[0])
+	diff, err := compareForSquash(ctx, nil, nil, refs[0], nil)
 	if err != nil {
 		return squashed{}, fmt.Errorf("looking at the image: %w", err)
 	}
-	return squashed{state: layers.All(above, what), remarks: lostRemarks(diff.lost)}, nil
+	return squashed{state: layers.All(above, what), lost: diff.lost}, nil
 }
-
-// lostRemarks says which extended attributes are lost.
-func lostRemarks(paths []string) []string {
-	if len(paths) == 0 {
-		return nil
-	}
-	return []string{fmt.Sprintf("extended attributes of %d paths are lost (the first is %s): a layer that BuildKit makes has none but file capabilities", len(paths), paths[0])}
-}
-
-// rootRemarks says what of the root directory itself is lost: layers that BuildKit
-// makes do not have it.
-func rootRemarks(ctx context.Context, base, above gateway.Reference) ([]string, error) {
-	var stats [2]string
-	for i, ref := range []gateway.Reference{base, above} {
-		st, err := ref.StatFile(ctx, gateway.StatRequest{Path: "/"})
-		if err != nil {
-			return nil, fmt.Errorf("reading the root directory: %w", err)
-		}
-		stats[i] = fmt.Sprint(st.Mode&rootBits, st.Uid, st.Gid)
-	}
-	if stats[0] != stats[1] {
-		return []string{"the root directory has another mode or owner than the base's, which BuildKit does not keep in a layer"}, nil
-	}
-	return nil, nil
-}
-
-// rootBits are the permissions of a directory.
-const rootBits = 0o777
 
 // squashByFiles is squashOn for builders that cannot subtract layers: all of the
 // files are compared.
-func squashByFiles(ctx context.Context, c gateway.Client, base, above llb.State, what string) (squashed, error) {
+func squashByFiles(ctx context.Context, c gateway.Client, base, above llb.State, links [][]string, what string) (squashed, error) {
 	if err := unableToCompare(c, what); err != nil {
 		return squashed{}, err
 	}
@@ -108,13 +77,21 @@ func squashByFiles(ctx context.Context, c gateway.Client, base, above llb.State,
 		return squashed{}, fmt.Errorf("comparing the image with its base: %w", err)
 	}
 	if base.Output() != nil && !diff.changed {
-		return squashed{state: base, nothing: true}, nil
+		return squashed{state: base, nothing: true, lost: diff.lost}, nil
 	}
+	elsewhere, err := linksByFiles(ctx, c, base, above, links)
+	if err != nil {
+		return squashed{}, err
+	}
+	diff.lost.add(elsewhere.lost)
 	what += ", compared file by file, which is slower"
 	if caps := c.BuildOpts().LLBCaps; caps.Supports(pb.CapFileCopyIncludeExcludePatterns) != nil {
-		return copiedTwice(c, base, above, diff, what), nil
+		for _, l := range elsewhere.linked {
+			diff.lost.links = append(diff.lost.links, l.Names...)
+		}
+		return squashed{state: copiedTwice(c, base, above, diff, what), lost: diff.lost}, nil
 	}
-	s := layers.Squash{Base: base, Above: above, Gone: []layers.Removal{{Path: sealPath(diff.seal)}}}
+	s := layers.Squash{Base: base, Above: above, Linked: elsewhere.linked, Dirs: elsewhere.dirs, Except: elsewhere.same, Gone: []layers.Removal{{Path: sealPath(diff.seal)}}}
 	for _, r := range diff.gone {
 		s.Gone = append(s.Gone, layers.Removal{Path: r.path})
 	}
@@ -124,15 +101,28 @@ func squashByFiles(ctx context.Context, c gateway.Client, base, above llb.State,
 		}
 	}
 	st, err := s.State(what)
-	return squashed{state: st}, err
+	return squashed{state: st, lost: diff.lost}, err
+}
+
+// linksByFiles is linksElsewhere for such builders.
+func linksByFiles(ctx context.Context, c gateway.Client, base, above llb.State, links [][]string) (diff squashDiff, err error) {
+	if base.Output() == nil || len(links) == 0 {
+		return diff, nil
+	}
+	refs, err := solveAll(ctx, c, []llb.State{base, above})
+	if err != nil {
+		return diff, err
+	}
+	s := &squashComparison{base: refs[0], above: refs[1], reads: make(chan struct{}, readsAtOnce)}
+	return s.linksElsewhere(ctx, links)
 }
 
 // copiedTwice is for builders that cannot leave out what is the same while they
 // copy.
-func copiedTwice(c gateway.Client, base, above llb.State, diff fileDiff, what string) squashed {
+func copiedTwice(c gateway.Client, base, above llb.State, diff fileDiff, what string) llb.State {
 	changed := diff.own(c, above, llb.WithCustomName(layers.SquashLooked+what+" change"))
 	files := removing(nil, slices.Concat(diff.gone, diff.sealing()), removalFollows(c)).Copy(changed, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true})
-	return squashed{state: base.File(files, llb.WithCustomName(layers.SquashNamed+what))}
+	return base.File(files, llb.WithCustomName(layers.SquashNamed+what))
 }
 
 // cannotSquash refuses what file operations on Linux would spoil.

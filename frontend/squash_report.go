@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -41,10 +42,14 @@ type SquashPlatform struct {
 	// it was found.
 	Base  *NamedImage `json:"base,omitempty"`
 	Found Found       `json:"found"`
-	// Kept are the layers that stay, and Squashed those that become one. Of a
-	// build their digests are not known.
+	// Kept are the layers that stay, and Squashed those that become one, or as many
+	// as there are runs of them: Runs. Of a build their digests are not known.
 	Kept     []Layer `json:"kept"`
 	Squashed []Layer `json:"squashed"`
+	Runs     int     `json:"runs"`
+	// Built says that the image is the result of a build: how many layers it has is
+	// known only in the end.
+	Built bool `json:"built,omitempty"`
 	// Nothing says why there is nothing to squash, "" when there is.
 	Nothing string `json:"nothing,omitempty"`
 	// Remarks are about the search for the base, and about what cannot be kept.
@@ -101,21 +106,32 @@ func (p SquashPlatform) after() string {
 		before += l.Size
 	}
 	if before == 0 {
-		return fmt.Sprint(len(p.Kept) + 1)
+		return fmt.Sprint(len(p.Kept) + p.Runs)
 	}
-	return fmt.Sprintf("%d (%d bytes at most)", len(p.Kept)+1, before)
+	return fmt.Sprintf("%d (%d bytes at most)", len(p.Kept)+p.Runs, before)
 }
 
 // reportPlatform writes down what was decided for a platform.
 func (s *squashing) reportPlatform(b *squashedImage) {
 	rep := &b.report
-	rep.Platform, rep.Found, rep.Remarks, rep.Nothing = PlatformID(b.platform), b.found, b.remarks, b.nothing
+	*rep = SquashPlatform{Built: b.image.built != nil}
+	rep.Platform, rep.Found, rep.Remarks, rep.Nothing = PlatformID(b.platform), b.found, slices.Concat(b.remarks, b.leftNothing()), b.nothing
 	if b.old != nil {
 		base := b.old.named()
 		rep.Base = &base
 	}
 	all := layersOf(b.image, s.image.description, b.platform)
-	rep.Kept, rep.Squashed = all[:b.kept], all[b.kept:]
+	rep.Kept = all[:b.kept:b.kept]
+	for _, p := range b.pieces {
+		if !p.made {
+			rep.Kept = append(rep.Kept, all[p.from:p.to]...)
+			continue
+		}
+		rep.Squashed = append(rep.Squashed, all[p.from:p.to]...)
+		if !p.nothing {
+			rep.Runs++
+		}
+	}
 }
 
 // report sums up what was decided.
@@ -144,8 +160,8 @@ func (p SquashPlatform) warnings() []string {
 	if size > 0 {
 		out = append(out, fmt.Sprintf("%s: who has the layers of the image already pulls what they have in common once more, up to %d bytes", p.Platform, size))
 	}
-	if len(p.Kept)+1 > MaxLayers {
-		out = append(out, tooManyLayers(p.Platform, len(p.Kept)+1))
+	if n := len(p.Kept) + p.Runs; n > MaxLayers {
+		out = append(out, tooManyLayers(p.Platform, n))
 	}
 	return out
 }

@@ -814,6 +814,32 @@ func sign(t *testing.T, repo, digest string) {
 	}
 }
 
+// writeLayout puts an image of the registry into an OCI layout of its own in a directory,
+// and gives the reference to it.
+func writeLayout(t *testing.T, dir, ref string) string {
+	t.Helper()
+	parsed, err := name.ParseReference(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := remote.Image(parsed, asBed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := layout.Write(filepath.Join(dir, slug(ref)), empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := path.AppendImage(image); err != nil {
+		t.Fatal(err)
+	}
+	return "oci-layout://" + filepath.Join(dir, slug(ref)) + "@" + digest.String()
+}
+
 // TestRebaseLayouts takes an image, and a base, from an OCI layout on the disk.
 func TestRebaseLayouts(t *testing.T) {
 	t.Parallel()
@@ -821,26 +847,7 @@ func TestRebaseLayouts(t *testing.T) {
 	digests := map[string]string{}
 	dir := t.TempDir()
 	for _, what := range []string{"app:1", "base:2"} {
-		parsed, err := name.ParseReference(r.ref(what))
-		if err != nil {
-			t.Fatal(err)
-		}
-		image, err := remote.Image(parsed, asBed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		digest, err := image.Digest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		path, err := layout.Write(filepath.Join(dir, slug(what)), empty.Index)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := path.AppendImage(image); err != nil {
-			t.Fatal(err)
-		}
-		digests[what] = "oci-layout://" + filepath.Join(dir, slug(what)) + "@" + digest.String()
+		digests[what] = writeLayout(t, dir, r.ref(what))
 	}
 	from := []string{"--from", r.ref("base:1"), "--provenance=false", "--push", "-t"}
 	r.rebase(t, append(from, r.ref("image:1"), digests["app:1"], "--onto", r.ref("base:2"))...).MustSucceed(t)

@@ -28,6 +28,11 @@ func TestSquashEngines(t *testing.T) {
 	dockerfile := fmt.Sprintf(squashOnEngines, base)
 	r.build(t, "buildx", "app:1", dockerfile).MustSucceed(t)
 	app := r.bed.Image(t, r.ref("app:1"), "")
+	odd := []bed.File{bed.Dir("d", 0o755), bed.Text("d/f", "1")}
+	linked := []bed.File{bed.Dir("d", 0o755), bed.Text("d/f", "1"), {Path: "link", Hardlink: "d/f"}}
+	r.push(t, "odd:base", nil, odd)
+	r.push(t, "odd:linked", nil, odd, linked, []bed.File{bed.Text("a", "1")})
+	r.push(t, "odd:1", nil, odd, []bed.File{bed.Text("a", "1")}, []bed.File{bed.Text("a", "2")}, []bed.File{attributed("x", "user.x")})
 	for _, kind := range []bed.EngineKind{bed.CurrentEngine, bed.GraphEngine, bed.DebianEngine} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
@@ -44,6 +49,7 @@ func TestSquashEngines(t *testing.T) {
 				engine.Docker(t, "", nil, "relink", "squash", r.ref("app:1"), "--all", "--push", "--provenance=false", "-t", r.ref("all:"+string(kind))).MustSucceed(t)
 				wantSameTree(t, app, r.bed.Image(t, r.ref("all:"+string(kind)), ""))
 			}
+			r.squashOdd(t, engine, kind)
 			dir := filepath.Join(t.TempDir(), "squash"+string(kind))
 			bed.WriteFiles(t, dir, bed.Text("Dockerfile", dockerfile))
 			tag = "build:" + string(kind)
@@ -62,6 +68,38 @@ func TestSquashEngines(t *testing.T) {
 				t.Errorf("the program says %q", run.Stdout)
 			}
 		})
+	}
+}
+
+// squashOdd squashes what BuildKit does not write by itself: a builder keeps the layer,
+// finds the link, or says that it cannot.
+func (r squashRepo) squashOdd(t *testing.T, engine *bed.Engine, kind bed.EngineKind) {
+	t.Helper()
+	squash := func(what, tag string) bed.Result {
+		return engine.Docker(t, "", nil, "relink", "squash", r.ref(what), "--base", r.ref("odd:base"), "--push", "--provenance=false", "-t", r.ref(tag))
+	}
+	tag := "odd:" + string(kind)
+	if result := squash("odd:1", tag); kind != bed.CurrentEngine {
+		wantRefused(t, result, "the builder cannot write the extended attributes of /x (user.x)", "keep the layers")
+	} else {
+		result.MustSucceed(t)
+		r.wantSameImage(t, "odd:1", tag, 3)
+	}
+	tag = "linked:" + string(kind)
+	if result := squash("odd:linked", tag); kind == bed.DebianEngine {
+		wantRefused(t, result, "the builder cannot write the hard links of")
+	} else {
+		result.MustSucceed(t)
+		r.wantSameImage(t, "odd:linked", tag, 2)
+	}
+}
+
+func (r squashRepo) wantSameImage(t *testing.T, before, after string, layers int) {
+	t.Helper()
+	is := r.bed.Image(t, r.ref(after), "")
+	wantSameTree(t, r.bed.Image(t, r.ref(before), ""), is)
+	if len(is.Layers()) != layers {
+		t.Errorf("%s has %d layers, want %d", after, len(is.Layers()), layers)
 	}
 }
 

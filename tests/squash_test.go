@@ -94,6 +94,13 @@ var hazards = []struct {
 	{"hard links in a layer", nil, [][]bed.File{{bed.Text("a", "1"), {Path: "b", Hardlink: "a"}}, {bed.Text("c", "2")}}},
 	{"hard links across layers", nil, [][]bed.File{{bed.Text("a", "1"), bed.Dir("d", 0o755)}, {bed.Text("a", "1"), bed.Dir("d", 0o755), {Path: "d/b", Hardlink: "a"}}}},
 	{"hard link to the base", []bed.File{bed.Text("base", "1")}, [][]bed.File{{bed.Text("base", "1"), {Path: "link", Hardlink: "base"}}, {bed.Text("c", "2")}}},
+	{"hard link to the base elsewhere", []bed.File{bed.Dir("d", 0o755), bed.Text("d/base", "1"), bed.Text("d/other", "2")}, [][]bed.File{
+		{bed.Dir("d", 0o755), bed.Text("d/base", "1"), bed.Dir("e", 0o755), {Path: "e/link", Hardlink: "d/base"}, bed.Dir("e/f", 0o755), {Path: "e/f/link", Hardlink: "d/base"}, bed.Text("e/no link", "3"), bed.Text("e/copy", "1")},
+		{bed.Text("c", "2")},
+	}},
+	{"files of the base made one elsewhere", []bed.File{bed.Dir("d", 0o755), bed.Text("d/one", "1"), bed.Dir("e", 0o755), bed.Text("e/two", "1"), bed.Text("e/other", "2")}, [][]bed.File{
+		{bed.Dir("d", 0o755), bed.Text("d/one", "1"), bed.Dir("e", 0o755), {Path: "e/two", Hardlink: "d/one"}, bed.Text("e/other", "2")}, {bed.Text("c", "2")},
+	}},
 	{"one of two links removed", nil, [][]bed.File{{bed.Text("a", "1"), {Path: "b", Hardlink: "a"}}, {bed.Text(".wh.a", "")}}},
 	{"two links removed", nil, [][]bed.File{{bed.Text("a", "1"), {Path: "b", Hardlink: "a"}}, {bed.Text(".wh.a", ""), bed.Text(".wh.b", ""), bed.Text("c", "")}}},
 	{"deletions", []bed.File{bed.Text("a", "1"), bed.Dir("d", 0o755), bed.Text("d/f", "2"), bed.Text("d/g", "3")}, [][]bed.File{{bed.Text(".wh.a", "")}, {bed.Dir("d", 0o755), bed.Text("d/.wh.f", "")}}},

@@ -19,14 +19,17 @@ func TestSquashHistory(t *testing.T) {
 		history []ocispecs.History
 		base    []ocispecs.History
 		kept    int
+		above   []SquashPart
 		want    []string
 	}{
-		{"the base is known", history, base, 1, []string{"ADD", "CMD", "squash"}},
-		{"the base is not known", history, nil, 1, []string{"ADD", "squash"}},
-		{"part of the layers", history, nil, 2, []string{"ADD", "CMD", "ENV", "RUN", "squash"}},
-		{"all", history, nil, 0, []string{"squash"}},
-		{"no history", nil, nil, 2, []string{"", "", "squash"}},
-		{"a base of another history", history, []ocispecs.History{layer("FROM")}, 1, []string{"ADD", "squash"}},
+		{"the base is known", history, base, 1, nil, []string{"ADD", "CMD", "squash"}},
+		{"the base is not known", history, nil, 1, nil, []string{"ADD", "squash"}},
+		{"part of the layers", history, nil, 2, nil, []string{"ADD", "CMD", "ENV", "RUN", "squash"}},
+		{"all", history, nil, 0, nil, []string{"squash"}},
+		{"no history", nil, nil, 2, nil, []string{"", "", "squash"}},
+		{"a base of another history", history, []ocispecs.History{layer("FROM")}, 1, nil, []string{"ADD", "squash"}},
+		{"a layer that stays", history, base, 1, []SquashPart{{Entry: layer("squash")}, {Layer: 3}}, []string{"ADD", "CMD", "squash", "COPY"}},
+		{"a layer that stays, of an unknown base", history, nil, 1, []SquashPart{{Layer: 2}, {Entry: layer("squash")}}, []string{"ADD", "RUN", "squash"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			cfg := &Config{}
@@ -34,7 +37,10 @@ func TestSquashHistory(t *testing.T) {
 			for range 3 {
 				cfg.RootFS.DiffIDs = append(cfg.RootFS.DiffIDs, digest.FromString("layer"))
 			}
-			got, err := Squash(SquashInput{Image: cfg, Layers: 3, Kept: test.kept, Base: test.base, Entry: layer("squash")})
+			if test.above == nil {
+				test.above = []SquashPart{{Entry: layer("squash")}}
+			}
+			got, err := Squash(SquashInput{Image: cfg, Layers: 3, Kept: test.kept, Base: test.base, Above: test.above})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +56,7 @@ func TestSquashHistory(t *testing.T) {
 					t.Errorf("history %q, want %q", by, test.want)
 				}
 			}
-			if n := CountLayers(got.History); n != test.kept+1 || len(got.RootFS.DiffIDs) != test.kept {
+			if n := CountLayers(got.History); n != test.kept+len(test.above) || len(got.RootFS.DiffIDs) != test.kept {
 				t.Errorf("%d entries with a layer and %d DiffIDs, of %d layers that stay", n, len(got.RootFS.DiffIDs), test.kept)
 			}
 		})

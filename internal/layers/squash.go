@@ -24,10 +24,15 @@ type Squash struct {
 	Gone []Removal
 	// Linked are files of the base that have got other names; they are in Except, too.
 	Linked []Links
+	// Dirs are directories of the base that have other times because of Linked.
+	Dirs []string
 	// Nodes are block devices, of which BuildKit's copy makes something else, and
 	// the directories that they are in.
 	Nodes []Node
 }
+
+// nothing is a pattern that fits nothing: of a directory, its metadata is copied.
+const nothing = ".relink/nothing"
 
 // Removal is a path to remove.
 type Removal struct {
@@ -36,13 +41,13 @@ type Removal struct {
 	Pattern bool
 }
 
-// Links are the names of one file in a directory. When BuildKit makes a layer, it
-// leaves out what the base has with the same metadata and content, and so the name
-// that the others are links to. With another fraction of a second it takes it; the
+// Links are the names of one file in a directory and below it. When BuildKit makes a
+// layer, it leaves out what the base has with the same metadata and content, and so the
+// name that the others are links to. With another fraction of a second it takes it; the
 // fraction is not written into the layer.
 type Links struct {
 	Dir      string
-	Names    []string // as .dockerignore knows them
+	Names    []string // in the directory, as .dockerignore knows them
 	Fraction time.Time
 }
 
@@ -72,6 +77,9 @@ func (s Squash) State(name string) (llb.State, error) {
 		})
 	}
 	files = files.Copy(s.Above, "/", "/", &llb.CopyInfo{CopyDirContentsOnly: true, ExcludePatterns: s.Except})
+	for _, dir := range s.Dirs {
+		files = files.Copy(s.Above, dir, dir, &llb.CopyInfo{CopyDirContentsOnly: true, IncludePatterns: []string{nothing}})
+	}
 	if len(s.Nodes) > 0 {
 		nodes, err := nodesTar(s.Nodes)
 		if err != nil {
@@ -84,16 +92,33 @@ func (s Squash) State(name string) (llb.State, error) {
 	return s.Base.File(files, llb.WithCustomName(SquashNamed+name)), nil
 }
 
-// What the names of the steps of a squash begin with: of all, and of the difference
-// that is only looked at.
+// Piece is a run of an image's layers that becomes one, or a layer that stays: what
+// With has on Below, which it stands on.
+type Piece struct{ Below, With llb.State }
+
+// Pieces are an image's layers on its first ones, some of them made one. A layer that
+// stays is taken as it is, as in a rebase.
+func Pieces(bottom llb.State, pieces []Piece) llb.State {
+	if len(pieces) == 0 {
+		return bottom
+	}
+	all := []llb.State{bottom}
+	for i, p := range pieces {
+		all = append(all, llb.Diff(p.Below, p.With, llb.WithCustomName(fmt.Sprintf("%spiece %d has", SquashLooked, i+1))))
+	}
+	return llb.Merge(all, llb.WithCustomName(SquashLooked+"the layers are on one another"))
+}
+
+// What the names of the steps of a squash begin with: of all, and of the differences
+// that must not stay in BuildKit's cache.
 const (
 	SquashNamed  = "[squash] "
 	SquashLooked = SquashNamed + "what "
 )
 
 // SquashLeftovers are filters of BuildKit's cache records that should go once a
-// squash is exported, for the reason that Leftovers has: an export of the cache may
-// have made layers of the difference that was looked at.
+// squash is exported, for the reason that Leftovers has: layers may have been made of
+// these differences, of those that are only looked at by an export of the cache.
 func SquashLeftovers() []string {
 	return append(DifferenceLeftovers(), `description~="^\\[squash\\] what "`)
 }

@@ -22,8 +22,8 @@ func TestSquashState(t *testing.T) {
 	st, err := layers.Squash{
 		Base: base, Above: image(layers.Whole, ""), Except: []string{"same"},
 		Gone:   []layers.Removal{{Path: "/gone"}, {Path: "/[a]", Pattern: true}},
-		Linked: []layers.Links{{Dir: "/d", Names: []string{"a", "b"}, Fraction: time.Unix(1, 1)}},
-		Nodes:  []layers.Node{{Path: "/dev", Mode: fs.ModeDir | 0o755}, {Path: "/dev/b", Mode: fs.ModeDevice | fs.ModeSetuid | 0o600, Major: 7, Minor: 3}},
+		Linked: []layers.Links{{Dir: "/d", Names: []string{"a", "b"}, Fraction: time.Unix(1, 1)}}, Dirs: []string{"/e"},
+		Nodes: []layers.Node{{Path: "/dev", Mode: fs.ModeDir | 0o755}, {Path: "/dev/b", Mode: fs.ModeDevice | fs.ModeSetuid | 0o600, Major: 7, Minor: 3}},
 	}.State("it")
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +51,7 @@ func TestSquashState(t *testing.T) {
 		}
 	}
 	slices.Sort(kinds)
-	if want := []string{"copy /", "copy /d", "copy /nodes.tar", "file /nodes.tar", "rm /[a]", "rm /gone"}; !slices.Equal(kinds, want) {
+	if want := []string{"copy /", "copy /d", "copy /e", "copy /nodes.tar", "file /nodes.tar", "rm /[a]", "rm /gone"}; !slices.Equal(kinds, want) {
 		t.Errorf("actions %q, want %q", kinds, want)
 	}
 }

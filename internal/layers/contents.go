@@ -1,0 +1,124 @@
+package layers
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Contents is what a layer's tar has that builders do not show of a layer when they
+// have unpacked it. Paths begin with a slash.
+type Contents struct {
+	// Attributes are the names of extended attributes, by path.
+	Attributes map[string][]string
+	// Fractions are the paths, but for directories, with times that are no whole
+	// seconds.
+	Fractions []string
+	// Root says that there is an entry for the root directory, and OddRoot that it
+	// is none that says what file systems have by themselves.
+	Root, OddRoot bool
+	// Links are the names of files that have names in more than one directory.
+	Links [][]string
+
+	is     map[string]byte // the types of the entries
+	gone   map[string]bool // what a whiteout removes
+	opaque map[string]bool // directories of which nothing below shines through
+}
+
+const (
+	whiteoutPrefix = ".wh."
+	opaqueWhiteout = ".wh..wh..opq"
+	xattrPrefix    = "SCHILY.xattr."
+)
+
+// ReadContents reads an uncompressed tar.
+func ReadContents(r io.Reader) (*Contents, error) {
+	c := &Contents{Attributes: map[string][]string{}, is: map[string]byte{}, gone: map[string]bool{}, opaque: map[string]bool{}}
+	names := map[string][]string{} // of files with more than one, by the first
+	for in := tar.NewReader(r); ; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("reading a layer: %w", err)
+		}
+		name := path.Clean("/" + h.Name)
+		c.add(name, h)
+		if h.Typeflag == tar.TypeLink {
+			target := path.Clean("/" + h.Linkname)
+			names[target] = append(names[target], name)
+		}
+	}
+	c.Links = linksOf(names)
+	return c, nil
+}
+
+func (c *Contents) add(name string, h *tar.Header) {
+	dir, base := path.Split(name)
+	switch {
+	case name == "/":
+		c.Root = true
+		c.OddRoot = h.Mode&0o7777 != 0o755 || h.Uid != 0 || h.Gid != 0
+	case base == opaqueWhiteout:
+		c.opaque[path.Clean(dir)] = true
+		return
+	case strings.HasPrefix(base, whiteoutPrefix):
+		c.gone[dir+strings.TrimPrefix(base, whiteoutPrefix)] = true
+		return
+	}
+	c.is[name] = h.Typeflag
+	for _, key := range slices.Sorted(maps.Keys(h.PAXRecords)) {
+		if attribute, ok := strings.CutPrefix(key, xattrPrefix); ok {
+			c.Attributes[name] = append(c.Attributes[name], attribute)
+		}
+	}
+	if h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeLink && h.ModTime.Nanosecond() != 0 {
+		c.Fractions = append(c.Fractions, name)
+	}
+}
+
+// linksOf are the names of each file, a link to a link being one to the same file.
+func linksOf(names map[string][]string) (links [][]string) {
+	first := map[string]string{}
+	for target, more := range names {
+		for _, name := range more {
+			first[name] = target
+		}
+	}
+	groups := map[string][]string{}
+	for name, target := range first {
+		for hops := 0; first[target] != "" && hops <= len(first); hops++ {
+			target = first[target]
+		}
+		groups[target] = append(groups[target], name)
+	}
+	for _, target := range slices.Sorted(maps.Keys(groups)) {
+		all := slices.Sorted(slices.Values(append(groups[target], target)))
+		if slices.ContainsFunc(all, func(name string) bool { return path.Dir(name) != path.Dir(all[0]) }) {
+			links = append(links, all)
+		}
+	}
+	return links
+}
+
+// Hides says whether nothing of what layers below have at a path is there any more
+// with this one.
+func (c *Contents) Hides(name string) bool {
+	if c.is[name] != 0 || c.gone[name] {
+		return true
+	}
+	for dir := path.Dir(name); ; dir = path.Dir(dir) {
+		if t := c.is[dir]; t != 0 && t != tar.TypeDir || c.gone[dir] || c.opaque[dir] {
+			return true
+		}
+		if dir == "/" {
+			return false
+		}
+	}
+}
