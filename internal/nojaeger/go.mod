@@ -1,0 +1,3 @@
+module github.com/tonistiigi/jaeger-ui-rest
+
+go 1.26
