@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +18,6 @@ import (
 	fstypes "github.com/tonistiigi/fsutil/types"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/docker-relink/relink/internal/errdefs"
 	"github.com/docker-relink/relink/internal/layers"
 )
 
@@ -113,15 +111,14 @@ func (c *squashComparison) dir(ctx context.Context, dir string, hasBase bool, pa
 // inBoth looks at a directory that the base has as well: at what is gone, what is
 // the same, and which files of the base have got other names.
 func inBoth(dir string, base, above, added map[string]*fstypes.Stat) (diff squashDiff, err error) {
-	for _, name := range slices.Sorted(maps.Keys(base)) {
-		if st := above[name]; st == nil || isDir(st) != isDir(base[name]) {
-			removal, err := removalOf(dir, name, base, above)
-			if err != nil {
-				return diff, err
-			}
-			diff.add(squashDiff{gone: []layers.Removal{removal}, seal: []byte(path.Join(dir, name)), any: true})
-		}
+	removals, names, err := removalsIn(dir, base, above)
+	if err != nil {
+		return diff, err
 	}
+	for _, name := range names {
+		diff.add(squashDiff{seal: []byte(path.Join(dir, name)), any: true})
+	}
+	diff.gone = removals
 	for _, name := range slices.Sorted(maps.Keys(above)) {
 		if was, is := attributesOf(base[name]), attributesOf(above[name]); added[name] == nil && !maps.EqualFunc(base[name].GetXattrs(), above[name].GetXattrs(), bytes.Equal) && len(was)+len(is) > 0 {
 			diff.lost.add(unwritten{paths: []string{path.Join(dir, name)}, attributes: append(was, is...)})
@@ -249,50 +246,6 @@ func nodeOf(name string, st *fstypes.Stat) layers.Node {
 		Path: name, Mode: fs.FileMode(st.Mode), UID: int(st.Uid), GID: int(st.Gid), Major: st.Devmajor, Minor: st.Devminor,
 		ModTime: time.Unix(0, st.ModTime), Xattrs: st.Xattrs,
 	}
-}
-
-// removalOf is the removal of a name from a directory. A definition cannot have
-// names that are not UTF-8: such a name is removed by a pattern, if it fits no
-// other name of the directory that stays.
-func removalOf(dir, name string, base, above map[string]*fstypes.Stat) (layers.Removal, error) {
-	full := path.Join(dir, name)
-	if utf8.ValidString(full) {
-		return layers.Removal{Path: full}, nil
-	}
-	pattern := patternOf(name)
-	if strings.ContainsAny(dir, wildcards) {
-		return layers.Removal{}, errdefs.Unsupportedf("Rename the directory.", "removing %q: its name is not UTF-8, and that of its directory is a pattern", full)
-	}
-	for _, other := range slices.Sorted(maps.Keys(base)) {
-		fits, _ := filepath.Match(pattern, other) // The pattern is well-formed.
-		if st := above[other]; fits && st != nil && isDir(st) == isDir(base[other]) {
-			return layers.Removal{}, errdefs.Unsupportedf("Rename one of them.", "removing %q: its name is not UTF-8, and cannot be told from %q, which stays", full, other)
-		}
-	}
-	return layers.Removal{Path: patternOf(dir) + "/" + pattern, Pattern: true}, nil
-}
-
-// wildcards are what has a meaning in a pattern.
-const wildcards = `*?[\`
-
-// patternOf is a pattern for a path, in which a byte that is not UTF-8 is any
-// such byte.
-func patternOf(name string) string {
-	const noText = "[^\x00-\ufffc]" // A byte that is not UTF-8 is read as U+FFFD.
-	var b strings.Builder
-	for i := 0; i < len(name); {
-		r, size := utf8.DecodeRuneInString(name[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			b.WriteString(noText)
-		case strings.ContainsRune(wildcards, r):
-			b.WriteString(`\` + string(r))
-		default:
-			b.WriteRune(r)
-		}
-		i += size
-	}
-	return strings.TrimSuffix(b.String(), "/")
 }
 
 // ignorePattern is a path as .dockerignore would have it, false for one that it

@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -43,25 +42,6 @@ func TestIgnorePattern(t *testing.T) {
 		if pattern, ok := ignorePattern(name); ok {
 			t.Errorf("%q has the pattern %q", name, pattern)
 		}
-	}
-}
-
-func TestRemovalOf(t *testing.T) {
-	file := &fstypes.Stat{}
-	base := map[string]*fstypes.Stat{"a\xff": file, "b\xff": file, "b\xfe": file, "c": file}
-	above := map[string]*fstypes.Stat{"b\xfe": file}
-	if r, err := removalOf("/", "c", base, above); err != nil || r.Pattern || r.Path != "/c" {
-		t.Errorf("%+v, %v", r, err)
-	}
-	r, err := removalOf("/", "a\xff", base, above)
-	if err != nil || !r.Pattern {
-		t.Fatalf("%+v, %v", r, err)
-	}
-	if fits, _ := filepath.Match(r.Path[1:], "a\xff"); !fits {
-		t.Errorf("%q does not fit", r.Path)
-	}
-	if _, err := removalOf("/", "b\xff", base, above); err == nil {
-		t.Error("a name that cannot be told from one that stays is removed")
 	}
 }
 

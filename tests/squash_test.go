@@ -104,6 +104,8 @@ var hazards = []struct {
 	{"one of two links removed", nil, [][]bed.File{{bed.Text("a", "1"), {Path: "b", Hardlink: "a"}}, {bed.Text(".wh.a", "")}}},
 	{"two links removed", nil, [][]bed.File{{bed.Text("a", "1"), {Path: "b", Hardlink: "a"}}, {bed.Text(".wh.a", ""), bed.Text(".wh.b", ""), bed.Text("c", "")}}},
 	{"deletions", []bed.File{bed.Text("a", "1"), bed.Dir("d", 0o755), bed.Text("d/f", "2"), bed.Text("d/g", "3")}, [][]bed.File{{bed.Text(".wh.a", "")}, {bed.Dir("d", 0o755), bed.Text("d/.wh.f", "")}}},
+	{"many deletions", many("", "gone%d", "%d.gone", "[%d]", "stay%d", "%d.stay"), [][]bed.File{many(".wh.", "gone%d", "%d.gone"), append(many(".wh.", "[%d]"), bed.Text("new", "2"))}},
+	{"many deletions and a change of type", many("", "gone%d"), [][]bed.File{many(".wh.", "gone%d"), {bed.Text("gone7", "2"), bed.Dir("gone8", 0o700)}}},
 	{"deleted and made again", []bed.File{bed.Text("a", "1"), bed.Dir("d", 0o755), bed.Text("d/f", "2")}, [][]bed.File{{bed.Text(".wh.a", ""), bed.Text(".wh.d", "")}, {bed.Text("a", "2"), bed.Dir("d", 0o700), bed.Text("d/g", "3")}}},
 	{"opaque directory", []bed.File{bed.Dir("d", 0o755), bed.Text("d/f", "2"), bed.Dir("d/e", 0o755), bed.Text("d/e/f", "2")}, [][]bed.File{{bed.Dir("d", 0o755), bed.Text("d/.wh..wh..opq", ""), bed.Text("d/g", "3")}, {bed.Dir("d", 0o755), bed.Text("d/h", "4")}}},
 	{"changes of type", []bed.File{bed.Text("a", "1"), bed.Dir("b", 0o755), bed.Text("b/f", "2"), bed.Link("c", "b"), bed.Dir("e", 0o755)}, [][]bed.File{{bed.Text(".wh.a", ""), bed.Text(".wh.b", ""), bed.Text(".wh.c", "")}, {bed.Dir("a", 0o755), bed.Text("a/f", "3"), bed.Text("b", "4"), bed.Dir("c", 0o755), bed.Text("c/f", "5"), bed.Link("e", "a")}}},
@@ -115,6 +117,16 @@ var hazards = []struct {
 	{"unchanged beside changed", []bed.File{bed.Dir("d", 0o755), bed.Text("d/small", "1"), bed.Text("d/big", strings.Repeat("2", 100<<10)), bed.Link("d/link", "small"), bed.Text("d/one", "3"), {Path: "d/other", Hardlink: "d/one"}}, [][]bed.File{{bed.Dir("d", 0o755), bed.Text("d/new", "4")}, {bed.Dir("d", 0o755), bed.Text("d/newer", "5")}}},
 	{"whiteouts of nothing", nil, [][]bed.File{{bed.Text(".wh.none", ""), bed.Text("a", "1")}, {bed.Text(".wh.none", ""), bed.Text("b", "1")}}},
 	{"a layer without data", nil, [][]bed.File{{bed.Text("a", "1")}, {}, {bed.Text("b", "1")}}},
+}
+
+// many are files with such names, 40 of each.
+func many(prefix string, names ...string) (files []bed.File) {
+	for _, name := range names {
+		for i := range 40 {
+			files = append(files, bed.Text(prefix+fmt.Sprintf(name, i), "1"))
+		}
+	}
+	return files
 }
 
 // below puts files below a directory.
