@@ -72,6 +72,38 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
+// A policy beside the Dockerfile is obeyed, and what it says is shown, as by stock.
+func TestPolicyFile(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	base, other := b.Base(t, "usrmerge"), b.Base(t, "busybox")
+	dir := filepath.Join(t.TempDir(), "policyfile")
+	bed.WriteFiles(t, dir, bed.Text("f", "content\n"), bed.Text("Dockerfile.rego", fmt.Sprintf(`package docker
+default allow := false
+allow if not input.image
+allow if input.image.fullRepo == %q
+deny_msg contains "only the one base" if not allow
+decision := {"allow": allow, "deny_msg": deny_msg}
+`, base)))
+	for name, tt := range map[string]struct {
+		dockerfile string
+		denied     bool
+	}{
+		"allowed":         {"FROM " + base + "\nCOPY f /bin/policy\n", false},
+		"another base":    {"FROM " + other + "\nCOPY f /bin/policy\n", true},
+		"another's files": {"FROM " + base + "\nCOPY --from=" + other + " /bin/busybox /opt/policy\n", true},
+	} {
+		bed.WriteFiles(t, dir, bed.Text("Dockerfile", tt.dockerfile))
+		stock, relink := underEnvironment(t, b, "buildx", dir, ""), underEnvironment(t, b, "relink", dir, "")
+		if relink.code != stock.code || relink.errors != stock.errors || (stock.code != 0) != tt.denied {
+			t.Errorf("%s: exit code %d, want %d\n%s\nwant\n%s", name, relink.code, stock.code, relink.errors, stock.errors)
+		}
+		if tt.denied && !strings.Contains(stock.errors, "only the one base") {
+			t.Errorf("%s: stock does not say what the policy says:\n%s", name, stock.errors)
+		}
+	}
+}
+
 // outcome is what a build left behind.
 type outcome struct {
 	ref, errors string
@@ -89,7 +121,7 @@ func underEnvironment(t *testing.T, b *bed.Bed, plugin, dir, env string) outcome
 	r := b.Docker(t, dir, strings.Fields(env), plugin, "build", "--push", "--no-cache", "-t", made.ref, "--metadata-file", metadata, ".")
 	made.code = r.Code
 	for line := range strings.Lines(r.Stderr) {
-		if strings.HasPrefix(line, "ERROR: ") {
+		if strings.HasPrefix(line, "ERROR: ") || strings.HasPrefix(line, "Policy: ") {
 			made.errors += line
 		}
 	}
