@@ -119,12 +119,7 @@ func underEnvironment(t *testing.T, b *bed.Bed, plugin, dir, env string) outcome
 	made := outcome{ref: b.Registry.Ref("environment/" + slug(t.Name()) + ":" + plugin)}
 	metadata := filepath.Join(t.TempDir(), "metadata.json")
 	r := b.Docker(t, dir, strings.Fields(env), plugin, "build", "--push", "--no-cache", "-t", made.ref, "--metadata-file", metadata, ".")
-	made.code = r.Code
-	for line := range strings.Lines(r.Stderr) {
-		if strings.HasPrefix(line, "ERROR: ") || strings.HasPrefix(line, "Policy: ") {
-			made.errors += line
-		}
-	}
+	made.code, made.errors = r.Code, errorsOf(r)
 	if r.Code != 0 {
 		return made
 	}
@@ -145,6 +140,16 @@ func underEnvironment(t *testing.T, b *bed.Bed, plugin, dir, env string) outcome
 	delete(told, "relink.link")
 	made.metadata = slices.Sorted(maps.Keys(told))
 	return made
+}
+
+// errorsOf are the lines of errors and of what policies say.
+func errorsOf(r bed.Result) (lines string) {
+	for line := range strings.Lines(r.Stderr) {
+		if strings.HasPrefix(line, "ERROR: ") || strings.HasPrefix(line, "Policy: ") {
+			lines += line
+		}
+	}
+	return lines
 }
 
 // sourcePolicy writes a policy of one rule.
@@ -217,6 +222,36 @@ func TestNoCache(t *testing.T) {
 				t.Errorf("of three builds there are %d results: %v", len(seen), slices.Sorted(maps.Keys(seen)))
 			}
 		})
+	}
+}
+
+// Builders of a driver for which there is nothing here to run them are reached, or
+// not, as stock reaches them.
+func TestDriversOutOfReach(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	dir := t.TempDir()
+	kubeconfig := filepath.Join(dir, "kubeconfig")
+	bed.WriteFiles(t, dir, bed.Text("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n"), bed.Text("kubeconfig", `{
+		"apiVersion": "v1", "kind": "Config", "current-context": "c",
+		"clusters": [{"name": "c", "cluster": {"server": "https://127.0.0.1:1"}}],
+		"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+		"users": [{"name": "u", "user": {"token": "t"}}]
+	}`))
+	env := []string{"BUILDX_CONFIG=" + t.TempDir(), "KUBECONFIG=" + kubeconfig}
+	create := func(name string, args ...string) {
+		b.Docker(t, dir, env, append([]string{"buildx", "create", "--name", name, "--driver"}, args...)...).MustSucceed(t)
+	}
+	create("cluster", "kubernetes")
+	create("far", "remote", "tcp://127.0.0.1:1")
+	stock := b.Docker(t, dir, env, "buildx", "build", "--builder", "cluster", ".")
+	relink := b.Docker(t, dir, env, "relink", "build", "--builder", "cluster", ".")
+	if relink.Code == 0 || relink.Code != stock.Code || errorsOf(relink) != errorsOf(stock) {
+		t.Errorf("exit code %d, want %d\n%s\nwant\n%s", relink.Code, stock.Code, relink.Stderr, stock.Stderr)
+	}
+	far := b.Docker(t, dir, env, "relink", "build", "--builder", "far", ".")
+	if said := errorsOf(far); far.Code != 1 || strings.Count(said, "\n") != 1 || !strings.Contains(said, "127.0.0.1:1") {
+		t.Errorf("exit code %d\n%s", far.Code, far.Stderr)
 	}
 }
 

@@ -2,10 +2,13 @@ package clientfrontend
 
 import (
 	"context"
+	"errors"
 
 	"github.com/docker/buildx/driver"
 	"github.com/docker/buildx/util/progress"
 	"github.com/moby/buildkit/client"
+
+	"github.com/docker-relink/relink/internal/errdefs"
 )
 
 // Install puts the host before every driver that is registered with buildx, and
@@ -87,10 +90,15 @@ func (d intercepted) Info(ctx context.Context) (*driver.Info, error) {
 }
 
 // Bootstrap makes the driver's client before the driver does so without our
-// options.
+// options. A driver that gives up waiting does not say for whom it waited.
 func (d intercepted) Bootstrap(ctx context.Context, l progress.Logger) error {
 	d.makeClient(ctx)
-	return d.Driver.Bootstrap(ctx, l)
+	err := d.Driver.Bootstrap(ctx, l)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return errdefs.Invalidf("Start it, or choose another one (--builder, docker buildx ls).",
+			"the builder does not answer at %s: %w", d.Config().EndpointAddr, err)
+	}
+	return err
 }
 
 // makeClient makes the client of a driver that keeps it. The error is kept as
