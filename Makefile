@@ -87,7 +87,7 @@ test-integration: setup tools engine bases build ## run the tests on real engine
 
 lint: ## check formatting, the linter's rules and the scripts
 	tools/build.sh lint
-	.cache/bin/golangci-lint run ./...
+	.cache/bin/golangci-lint run --allow-parallel-runners ./...
 	bash -n tools/*.sh tools/*/*.sh .ci/run
 
 fmt: ## format the code
