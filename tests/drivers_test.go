@@ -12,6 +12,7 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
 	"github.com/docker-relink/relink/tests/bed"
 )
@@ -254,6 +255,80 @@ COPY --from=compile /out/ ./
 		if count := strings.Count(relink.Stderr, "\nrelink "+platform+": "); count != 5 {
 			t.Errorf("the report has %d lines for %s, want 5:\n%s", count, platform, relink.Stderr)
 		}
+	}
+	t.Run("squash", func(t *testing.T) { d.squashOnNodes(t, dir, base, began) })
+}
+
+// squashOnNodes squashes a build, and an image of which one platform has a layer that is
+// kept, each platform on its own machine.
+func (d driver) squashOnNodes(t *testing.T, dir, base string, began time.Time) {
+	t.Helper()
+	wantLayers := func(ref string, n int) {
+		t.Helper()
+		images := d.bed.Images(t, ref)
+		if len(images) != 2 || len(images[0].Layers()) != n || len(images[1].Layers()) != n {
+			t.Errorf("%s has %d images, the first with %d layers; want 2 with %d each", ref, len(images), len(images[0].Layers()), n)
+		}
+	}
+	d.build(t, "relink", dir, "--squash", "--push", "-t", d.ref("squashed-build"))
+	wantLayers(d.ref("squashed-build"), 2)
+	for _, image := range d.bed.Images(t, d.ref("stock")) {
+		is := d.bed.Image(t, d.ref("squashed-build"), image.Platform)
+		image.ClockFrom, is.ClockFrom = began, began
+		wantSameTree(t, image, is)
+	}
+
+	squash := func(from, to string) bed.Result {
+		return d.bed.Plugin(t, "", nil, "relink", "squash", "--builder", d.name, from, "--base", base, "--push", "-t", to).MustSucceed(t)
+	}
+	squash(d.ref("stock"), d.ref("squashed-image"))
+	wantLayers(d.ref("squashed-image"), 2)
+	compareSquashed(t, d.bed, d.ref("stock"), d.ref("squashed-image"))
+
+	var images []v1.Image
+	for _, image := range d.bed.Images(t, base) {
+		arch := strings.TrimPrefix(image.Platform, "linux/")
+		own := []v1.Image{nodeBase(t, arch)}
+		for _, f := range []bed.File{bed.Text("a", arch), bed.Text("b", arch), attributed("x", "user."+arch)} {
+			own = append(own, platformImage(t, image.Platform, f))
+		}
+		images = append(images, stacked(t, own...))
+	}
+	odd := d.ref("odd")
+	d.bed.PushIndex(t, odd, images...)
+	result := squash(odd, d.ref("squashed-odd"))
+	wantLayers(d.ref("squashed-odd"), 3)
+	compareSquashed(t, d.bed, odd, d.ref("squashed-odd"))
+	for _, arch := range []string{"amd64", "arm64"} {
+		if want := "linux/" + arch + ": note: layer 4 is kept as it is: BuildKit cannot write the extended attributes of /x (user." + arch + ")"; !strings.Contains(result.Stderr, want) {
+			t.Errorf("the report does not say %q:\n%s", want, result.Stderr)
+		}
+	}
+}
+
+// stacked is an image with the layers of others on its own.
+func stacked(t *testing.T, images ...v1.Image) v1.Image {
+	t.Helper()
+	var own []v1.Layer
+	for _, image := range images[1:] {
+		layers, err := image.Layers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		own = append(own, layers...)
+	}
+	image, err := mutate.AppendLayers(images[0], own...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// compareSquashed wants all images of an index to have the trees of another's.
+func compareSquashed(t *testing.T, b *bed.Bed, before, after string) {
+	t.Helper()
+	for _, image := range b.Images(t, before) {
+		wantSameTree(t, image, b.Image(t, after, image.Platform))
 	}
 }
 
