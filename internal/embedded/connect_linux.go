@@ -3,6 +3,7 @@
 package embedded
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,8 @@ func (o order) start(ctx context.Context) error {
 }
 
 // Stop makes the daemon of the place leave when those that use it have ended, or
-// at once, and waits for that. It does nothing when none runs.
+// at once, and waits until its process has ended, and with it every build step. It
+// does nothing when none runs.
 func Stop(ctx context.Context, p Place, force bool) error {
 	sign := syscall.SIGTERM
 	if force {
@@ -106,9 +108,12 @@ func Stop(ctx context.Context, p Place, force bool) error {
 	signalled, unknown := 0, time.Now()
 	for tick := time.NewTicker(10 * time.Millisecond); ; {
 		r, err := p.Running()
-		if err != nil || r == nil {
+		if err != nil || r == nil && ended(signalled) {
 			tick.Stop()
 			return err
+		}
+		if r == nil {
+			r = &Record{PID: signalled} // It has let go of the state, and is about to end.
 		}
 		if r.PID != 0 && r.PID != signalled {
 			if err := syscall.Kill(r.PID, sign); err != nil && !errors.Is(err, syscall.ESRCH) {
@@ -127,6 +132,13 @@ func Stop(ctx context.Context, p Place, force bool) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// ended says whether a process has ended, also when nobody has asked how. Its first
+// thread may have ended before the others.
+func ended(pid int) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err != nil || bytes.Contains(status, []byte("\nState:\tZ")) && bytes.Contains(status, []byte("\nThreads:\t1\n"))
 }
 
 // leaving is how long a daemon may take to start or to leave, when it has no

@@ -4,8 +4,10 @@ package embedded
 
 import (
 	"net"
+	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // TestLeavesWhenNobodyComes has a daemon stay while it is used, and while
@@ -51,5 +53,32 @@ func TestLeavesWhenNobodyComes(t *testing.T) {
 	_ = client.Close()
 	if _, err := net.Dial("unix", socket); err == nil {
 		t.Error("somebody could connect afterwards")
+	}
+}
+
+// TestEnded knows a process that has ended, whether or not anybody has noticed.
+func TestEnded(t *testing.T) {
+	cmd := exec.Command("sh", "-c", "read line")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if ended(cmd.Process.Pid) {
+		t.Error("a process that waits has ended")
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(time.Minute); !ended(cmd.Process.Pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("a process that has ended has not")
+		}
+	}
+	_ = cmd.Wait() // It ends with an error, for there is nothing to read.
+	if !ended(cmd.Process.Pid) {
+		t.Error("a process that is gone has not ended")
 	}
 }
