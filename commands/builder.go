@@ -194,6 +194,10 @@ func newBuilderPruneCmd(dockerCli command.Cli, stock inner) *cobra.Command {
 	prune.Short = "Remove the embedded builder's cache"
 	prune.Annotations = nil
 	prune.RunE = func(cmd *cobra.Command, args []string) (err error) {
+		if other := cmd.Flag("builder"); other.Changed && other.Value.String() != embedded.Name {
+			return errdefs.Invalidf(fmt.Sprintf("For that one: docker buildx prune --builder %s", other.Value),
+				"builder %q is not the embedded one, which alone is pruned here", other.Value)
+		}
 		end, err := useEmbedded(dockerCli, false, nil)
 		if err != nil {
 			return err
