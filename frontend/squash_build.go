@@ -303,7 +303,11 @@ func (s *buildSquash) compose(ctx context.Context, b *squashedBuild) error {
 		b.report.Runs = 0
 	}
 	if one.lost.any() {
-		b.report.Remarks = append(b.report.Remarks, fmt.Sprintf("BuildKit cannot write %s: they are lost", one.lost))
+		remark := fmt.Sprintf("BuildKit cannot write %s: they are lost", one.lost)
+		if s.o.squash == SquashAll {
+			remark += "; docker relink squash --all of the image that was built without keeps the layers that have them"
+		}
+		b.report.Remarks = append(b.report.Remarks, remark)
 	}
 	entry := ocispecs.History{Created: b.config.Created, CreatedBy: "squash " + b.summary(), Comment: squashComment, EmptyLayer: one.nothing}
 	b.config.History = slices.Concat(b.kept, []ocispecs.History{entry})

@@ -171,6 +171,19 @@ func TestSquashKeepsLayers(t *testing.T) {
 			}
 		}
 	})
+	t.Run("a build", func(t *testing.T) {
+		dockerfile := "FROM " + r.ref("base:of-the-base") + "\nCOPY file /1\nCOPY file /2\n"
+		const lost = "BuildKit cannot write the extended attributes of 3 paths, the first of them /d (user.x, user.y): they are lost"
+		if result := r.build(t, "relink", "built:1", dockerfile, "--squash").MustSucceed(t); strings.Contains(result.Stderr, lost) {
+			t.Errorf("the report speaks of what is in the base:\n%s", result.Stderr)
+		}
+		if result := r.build(t, "relink", "built:2", dockerfile, "--squash=all").MustSucceed(t); !strings.Contains(result.Stderr, lost+"; docker relink squash --all") {
+			t.Errorf("the report does not say %q:\n%s", lost, result.Stderr)
+		}
+		r.build(t, "buildx", "built:3", dockerfile).MustSucceed(t)
+		r.squash(t, r.ref("built:3"), "--all", "--provenance=false", "--push", "-t", r.ref("built:4")).MustSucceed(t)
+		wantSameTree(t, r.bed.Image(t, r.ref("built:3"), ""), r.bed.Image(t, r.ref("built:4"), ""))
+	})
 	t.Run("history", func(t *testing.T) {
 		var got []string
 		for _, h := range r.bed.Image(t, r.ref("out:between"), "").Config.History {
