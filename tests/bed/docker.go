@@ -73,6 +73,16 @@ func (b *Bed) Env() []string {
 	}
 }
 
+// Shell runs a script of bash as one would type it: docker is the bed's, and the
+// first command that fails ends it.
+func (b *Bed) Shell(t testing.TB, dir string, env []string, script string) Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
+	defer cancel()
+	path := "PATH=" + filepath.Dir(b.tools.docker) + ":" + os.Getenv("PATH")
+	return run(b.command(ctx, "bash", dir, append([]string{path}, env...), "-e", "-c", script))
+}
+
 // DockerCommand is the command that Docker runs, for tests that drive it
 // themselves, such as those that interrupt it.
 func (b *Bed) DockerCommand(ctx context.Context, dir string, env []string, args ...string) *exec.Cmd {

@@ -122,6 +122,8 @@ func (e *Engine) flags(kind EngineKind, config string) []string {
 		"--host", "unix://" + e.socket,
 		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--userland-proxy=false",
 		"--insecure-registry", e.bed.Registry.Host,
+		// What would come from Docker Hub.
+		"--registry-mirror", "http://" + e.bed.Registry.Host,
 	}
 	if kind == DebianEngine {
 		return flags
