@@ -89,9 +89,12 @@ func (o ownLayers) unwritten() map[int]unwritten {
 	return why
 }
 
-// hidden says whether what a layer has at a path is there no more in the end.
+// hidden says whether what a layer has at a path is there no more in the end, under no
+// name.
 func (o ownLayers) hidden(layer int, name string) bool {
-	return slices.ContainsFunc(o.has[layer+1:], func(above *layers.Contents) bool { return above.Hides(name) })
+	return !slices.ContainsFunc(o.has[layer].Names(name), func(name string) bool {
+		return !slices.ContainsFunc(o.has[layer+1:], func(above *layers.Contents) bool { return above.Hides(name) })
+	})
 }
 
 // links are the names of files that got names in more than one directory, in the

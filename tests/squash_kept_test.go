@@ -89,6 +89,11 @@ var keeping = []struct {
 		says: []string{"layer 4 is kept as it is: BuildKit cannot write the fractions of a second of the times of /t"},
 	},
 	{
+		name: "another name stays", base: []bed.File{bed.Text("base", "1")},
+		own:  [][]bed.File{{bed.Text("a", "1")}, {{Path: "t", ModTime: early.Add(1)}, {Path: "u", Hardlink: "t"}, attributed("x", "user.x"), {Path: "y", Hardlink: "x"}}, {bed.Text("t", "2"), bed.Text(".wh.x", "")}, {bed.Text("a", "2")}},
+		want: []int{1, 2, 3, 0},
+	},
+	{
 		name: "hard links of odd names", base: []bed.File{bed.Dir("d", 0o755), bed.Text("d/a", "1"), bed.Text("other", "1")},
 		own: [][]bed.File{
 			{bed.Text("b", "1")}, {bed.Text("b", "2")},

@@ -108,6 +108,7 @@ var hazards = []struct {
 	{"many deletions and a change of type", many("", "gone%d"), [][]bed.File{many(".wh.", "gone%d"), {bed.Text("gone7", "2"), bed.Dir("gone8", 0o700)}}},
 	{"deleted and made again", []bed.File{bed.Text("a", "1"), bed.Dir("d", 0o755), bed.Text("d/f", "2")}, [][]bed.File{{bed.Text(".wh.a", ""), bed.Text(".wh.d", "")}, {bed.Text("a", "2"), bed.Dir("d", 0o700), bed.Text("d/g", "3")}}},
 	{"opaque directory", []bed.File{bed.Dir("d", 0o755), bed.Text("d/f", "2"), bed.Dir("d/e", 0o755), bed.Text("d/e/f", "2")}, [][]bed.File{{bed.Dir("d", 0o755), bed.Text("d/.wh..wh..opq", ""), bed.Text("d/g", "3")}, {bed.Dir("d", 0o755), bed.Text("d/h", "4")}}},
+	{"emptied by an opaque directory", []bed.File{bed.Dir("d", 0o755), bed.Text("d/f", "2"), bed.Dir("d/e", 0o755)}, [][]bed.File{{bed.Dir("d", 0o755), bed.Text("d/g", "3")}, {bed.Dir("d", 0o755), bed.Text("d/.wh..wh..opq", "")}}},
 	{"changes of type", []bed.File{bed.Text("a", "1"), bed.Dir("b", 0o755), bed.Text("b/f", "2"), bed.Link("c", "b"), bed.Dir("e", 0o755)}, [][]bed.File{{bed.Text(".wh.a", ""), bed.Text(".wh.b", ""), bed.Text(".wh.c", "")}, {bed.Dir("a", 0o755), bed.Text("a/f", "3"), bed.Text("b", "4"), bed.Dir("c", 0o755), bed.Text("c/f", "5"), bed.Link("e", "a")}}},
 	{"symbolic links", []bed.File{bed.Dir("d", 0o755), bed.Text("d/f", "1")}, [][]bed.File{{bed.Link("broken", "nothing/here"), bed.Link("dir", "d"), bed.Link("absolute", "/d/f")}, {bed.Link("chain", "dir"), bed.Link("broken", "still/nothing")}}},
 	{"modes and owners", []bed.File{bed.Dir("d", 0o755), bed.Text("f", "1")}, [][]bed.File{{bed.Text("setuid", "1").WithMode(0o4755).OwnedBy(7, 8), bed.Text("setgid", "1").WithMode(0o2755), bed.Dir("sticky", 0o1777), bed.Dir("shared", 0o2775).OwnedBy(5, 6)}, {bed.Dir("d", 0o700).OwnedBy(9, 9), bed.Text("f", "1").OwnedBy(65534, 65534), bed.Link("l", "f").OwnedBy(3, 4)}}},
@@ -464,6 +465,55 @@ func TestSquashRandom(t *testing.T) {
 			r.wantSquashed(t, "app"+what, "out"+what, len(base))
 		})
 	}
+}
+
+// TestSquashRandomlyKept does so with what BuildKit writes into no layer here and there.
+func TestSquashRandomlyKept(t *testing.T) {
+	t.Parallel()
+	r := newSquashRepo(t, "randomly-kept")
+	for i := range 6 {
+		seed := uint64(i) + 200
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			rnd := rand.New(rand.NewPCG(seed, seed))
+			base := unambiguous(randomLayers(rnd))
+			app := slices.Clone(base)
+			for range 3 {
+				app = append(app, sprinkled(rnd, unambiguous(randomLayers(rnd)))...)
+			}
+			what := fmt.Sprint(":", seed)
+			r.push(t, "app"+what, nil, app...)
+			for tag, args := range map[string][]string{"out": {"--from-layer", fmt.Sprint(len(base) + 1)}, "all": {"--all"}} {
+				r.squash(t, append(args, r.ref("app"+what), "--provenance=false", "--push", "-t", r.ref(tag+what))...).MustSucceed(t)
+				was, is := r.bed.Image(t, r.ref("app"+what), ""), r.bed.Image(t, r.ref(tag+what), "")
+				wantSameTree(t, was, is)
+				t.Logf("%s: the layers are %v of %d", tag, origins(was.Layers(), is.Layers()), len(was.Layers()))
+			}
+		})
+	}
+}
+
+// sprinkled are layers of which some have extended attributes, odd times and an entry
+// of the root directory.
+func sprinkled(rnd *rand.Rand, layers [][]bed.File) [][]bed.File {
+	for i, files := range layers {
+		if rnd.IntN(2) == 0 {
+			continue
+		}
+		for j, f := range files {
+			whiteout := strings.HasPrefix(path.Base(f.Path), ".wh.")
+			switch {
+			case whiteout || f.Symlink != "" || f.Hardlink != "":
+			case rnd.IntN(8) == 0:
+				files[j].Xattrs = map[string]string{"user." + string(rune('a'+rnd.IntN(2))): "1"}
+			case rnd.IntN(16) == 0:
+				files[j].ModTime = early.Add(1)
+			}
+		}
+		if rnd.IntN(4) == 0 {
+			layers[i] = append(files, bed.Dir(".", []int64{0o755, 0o700, 0o1755}[rnd.IntN(3)]))
+		}
+	}
+	return layers
 }
 
 // unambiguous are layers that delete nothing which they have, or have deleted with

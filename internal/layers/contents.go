@@ -25,9 +25,10 @@ type Contents struct {
 	// Links are the names of files that have names in more than one directory.
 	Links [][]string
 
-	is     map[string]byte // the types of the entries
-	gone   map[string]bool // what a whiteout removes
-	opaque map[string]bool // directories of which nothing below shines through
+	names  map[string][]string // all names of files with more than one, by each
+	is     map[string]byte     // the types of the entries
+	gone   map[string]bool     // what a whiteout removes
+	opaque map[string]bool     // directories of which nothing below shines through
 }
 
 const (
@@ -38,7 +39,7 @@ const (
 
 // ReadContents reads an uncompressed tar.
 func ReadContents(r io.Reader) (*Contents, error) {
-	c := &Contents{Attributes: map[string][]string{}, is: map[string]byte{}, gone: map[string]bool{}, opaque: map[string]bool{}}
+	c := &Contents{Attributes: map[string][]string{}, names: map[string][]string{}, is: map[string]byte{}, gone: map[string]bool{}, opaque: map[string]bool{}}
 	names := map[string][]string{} // of files with more than one, by the first
 	for in := tar.NewReader(r); ; {
 		h, err := in.Next()
@@ -55,7 +56,7 @@ func ReadContents(r io.Reader) (*Contents, error) {
 			names[target] = append(names[target], name)
 		}
 	}
-	c.Links = linksOf(names)
+	c.link(names)
 	return c, nil
 }
 
@@ -83,8 +84,8 @@ func (c *Contents) add(name string, h *tar.Header) {
 	}
 }
 
-// linksOf are the names of each file, a link to a link being one to the same file.
-func linksOf(names map[string][]string) (links [][]string) {
+// link finds the names of each file, a link to a link being one to the same file.
+func (c *Contents) link(names map[string][]string) {
 	first := map[string]string{}
 	for target, more := range names {
 		for _, name := range more {
@@ -100,11 +101,21 @@ func linksOf(names map[string][]string) (links [][]string) {
 	}
 	for _, target := range slices.Sorted(maps.Keys(groups)) {
 		all := slices.Sorted(slices.Values(append(groups[target], target)))
+		for _, name := range all {
+			c.names[name] = all
+		}
 		if slices.ContainsFunc(all, func(name string) bool { return path.Dir(name) != path.Dir(all[0]) }) {
-			links = append(links, all)
+			c.Links = append(c.Links, all)
 		}
 	}
-	return links
+}
+
+// Names are all names that the layer gives to the file of one.
+func (c *Contents) Names(name string) []string {
+	if all := c.names[name]; all != nil {
+		return all
+	}
+	return []string{name}
 }
 
 // Hides says whether nothing of what layers below have at a path is there any more

@@ -53,6 +53,9 @@ func TestReadContents(t *testing.T) {
 	if want := [][]string{{"/d/a", "/d/b", "/e/c"}}; !reflect.DeepEqual(c.Links, want) {
 		t.Errorf("links %q, want %q", c.Links, want)
 	}
+	if got, want := c.Names("/f/b"), []string{"/f/a", "/f/b"}; !slices.Equal(got, want) || !slices.Equal(c.Names("/t"), []string{"/t"}) {
+		t.Errorf("names %q, want %q", got, want)
+	}
 	if !c.Root || c.OddRoot {
 		t.Errorf("root %t, odd %t", c.Root, c.OddRoot)
 	}
