@@ -132,8 +132,11 @@ func attributionDockerfile(ctx context.Context, opts map[string]string, syntax s
 		name = v
 	}
 	name = path.Clean("/" + name)
+	// With an ignore file of its own, that of the context is not looked for again,
+	// which costs the builder a mount; it says nothing, but is not empty.
 	st := llb.Scratch().File(
-		llb.Mkdir(path.Dir(name), 0o755, llb.WithParents(true)).Mkfile(name, 0o644, []byte(text+"\n")),
+		llb.Mkdir(path.Dir(name), 0o755, llb.WithParents(true)).
+			Mkfile(name, 0o644, []byte(text+"\n")).Mkfile(name+".dockerignore", 0o644, []byte("#\n")),
 		llb.WithCustomName("[relink] attribute the layers to the request"))
 	def, err := st.Marshal(ctx)
 	if err != nil {
