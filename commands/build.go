@@ -175,7 +175,7 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure) (end func(), verify func(context.Context) error) {
 	auth := registryOptions(dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
-	store := memory.Store{Dir: memoryDir(dockerCli, "facts")}
+	store := &memory.Store{Dir: memoryDir(dockerCli, "facts")}
 	report.Size, report.Describe = manifests.Size, known.Describe
 	rebases := &rebaseReport{}
 	host := &clientfrontend.Host{

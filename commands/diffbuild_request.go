@@ -175,7 +175,7 @@ func printNotes(w io.Writer, report frontend.DiffReport) {
 func (d *diffRun) useDiff(report *diffReport) (end func()) {
 	auth := registryOptions(d.dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
-	store := memory.Store{Dir: memoryDir(d.dockerCli, "facts")}
+	store := &memory.Store{Dir: memoryDir(d.dockerCli, "facts")}
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{

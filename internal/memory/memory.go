@@ -19,7 +19,7 @@ type Manifests interface {
 // Memory is a frontend.Memory: this machine's store first, then the images that
 // the user named.
 type Memory struct {
-	Store     Store
+	Store     *Store
 	Manifests Manifests
 	// Images are the images whose annotations are believed, as far as their
 	// build cache would be: those of --cache-from, and the tags being replaced.

@@ -107,14 +107,15 @@ func TestStorePrunes(t *testing.T) {
 	}
 }
 
-// Builds that run side by side never see half a file.
+// Commands that run side by side never see half a file.
 func TestStoreSideBySide(t *testing.T) {
-	s := Store{Dir: t.TempDir()}
+	dir := t.TempDir()
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
+			s := Store{Dir: dir}
 			for range 20 {
 				s.Keep(debian, facts(fmt.Sprint("/", i)))
 				if got := s.Recall(debian); len(got) != 1 || len(got[0].Facts.Paths) == 0 {
@@ -126,12 +127,39 @@ func TestStoreSideBySide(t *testing.T) {
 	wg.Wait()
 }
 
+// What the builds of one command write adds up, and each knows it at once.
+func TestStoreOfOneCommand(t *testing.T) {
+	s := Store{Dir: t.TempDir()}
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			path := fmt.Sprint("/", i)
+			s.Keep(debian, facts(path))
+			if got := s.Recall(debian); len(got) != 1 || got[0].Facts.Paths[path].Kind != skeleton.Dir {
+				t.Errorf("recalled %v, without %s", got, path)
+			}
+		})
+	}
+	wg.Wait()
+	for name, s := range map[string]*Store{"the same": &s, "the next": {Dir: s.Dir}} {
+		if got := s.Recall(debian); len(got) != 1 || len(got[0].Facts.Paths) != 20 {
+			t.Errorf("%s command recalls %v, want all of 20", name, got)
+		}
+	}
+	// A base's own facts are among those of its repository.
+	s.Recall(of("sha256:2"))
+	s.Keep(debian, facts("/more"))
+	if got := s.Recall(of("sha256:2")); len(got) != 1 || len(got[0].Facts.Paths) != 21 {
+		t.Errorf("recalled %v for another base, want all of 21", got)
+	}
+}
+
 func TestStoreThatCannotBeWritten(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	Store{Dir: filepath.Join(file, "facts")}.Keep(debian, facts("/a"))
+	(&Store{Dir: filepath.Join(file, "facts")}).Keep(debian, facts("/a"))
 }
 
 // manifests are images by name with the facts that they carry.
@@ -161,7 +189,7 @@ func TestMemoryAsksImages(t *testing.T) {
 	arm := debian
 	arm.Platform = "linux/arm64"
 	m := &Memory{
-		Store: Store{Dir: t.TempDir()},
+		Store: &Store{Dir: t.TempDir()},
 		Manifests: manifests{
 			"older": carried(t, of("sha256:0"), facts("/older")), "same": carried(t, debian, facts("/same")),
 			"arm": carried(t, arm, facts("/arm")), "none": "", "damaged": "{",

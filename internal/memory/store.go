@@ -7,8 +7,10 @@ import (
 	"encoding/hex"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/moby/sys/atomicwriter"
@@ -25,11 +27,16 @@ const (
 )
 
 // Store keeps facts in a folder, one file a base. Files are replaced as a whole,
-// so builds may run side by side; of two that write about one base the last one
-// wins, and the other's facts are read again when they are missed.
+// so commands may run side by side; of two that write about one base the last one
+// wins, and the other's facts are read again when they are missed. The builds of one
+// command, such as a bake, share a store: it reads a base's files once, and what they
+// write adds up.
 type Store struct {
 	// Dir is the folder; it is made when something is kept.
 	Dir string
+
+	mu    sync.Mutex
+	known map[frontend.Base][]frontend.Remembered
 }
 
 // prefix is what the file names of a repository's bases begin with: one name
@@ -39,7 +46,7 @@ func prefix(b frontend.Base) string {
 	return hex.EncodeToString(sum[:8]) + "-"
 }
 
-func (s Store) file(b frontend.Base) string {
+func (s *Store) file(b frontend.Base) string {
 	sum := sha256.Sum256([]byte(b.Digest))
 	return filepath.Join(s.Dir, prefix(b)+hex.EncodeToString(sum[:8])+".json")
 }
@@ -47,7 +54,21 @@ func (s Store) file(b frontend.Base) string {
 // Recall returns what is known of the base, then what is known of others of its
 // repository, the latest first. A file that cannot be read is as if it were not
 // there.
-func (s Store) Recall(base frontend.Base) []frontend.Remembered {
+func (s *Store) Recall(base frontend.Base) []frontend.Remembered {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.known[base]
+	if !ok {
+		known = s.recall(base)
+		if s.known == nil {
+			s.known = map[frontend.Base][]frontend.Remembered{}
+		}
+		s.known[base] = known
+	}
+	return slices.Clone(known)
+}
+
+func (s *Store) recall(base frontend.Base) []frontend.Remembered {
 	var out []frontend.Remembered
 	if r, ok := s.read(s.file(base)); ok && r.Base == base {
 		out = append(out, r)
@@ -66,7 +87,7 @@ func (s Store) Recall(base frontend.Base) []frontend.Remembered {
 	return out
 }
 
-func (s Store) read(name string) (frontend.Remembered, bool) {
+func (s *Store) read(name string) (frontend.Remembered, bool) {
 	dt, err := os.ReadFile(name)
 	if err != nil {
 		return frontend.Remembered{}, false
@@ -80,7 +101,10 @@ func (s Store) read(name string) (frontend.Remembered, bool) {
 
 // Keep adds facts to what is known of the base. A folder that cannot be written
 // costs later builds time and is no error of this one.
-func (s Store) Keep(base frontend.Base, facts skeleton.Facts) {
+func (s *Store) Keep(base frontend.Base, facts skeleton.Facts) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known = nil // It may be a part of what is known of other bases.
 	all := skeleton.NewFacts()
 	if r, ok := s.read(s.file(base)); ok && r.Base == base {
 		all.Add(r.Facts)
@@ -107,7 +131,7 @@ type storedFile struct {
 }
 
 // files are the store's files whose names begin so, the latest first.
-func (s Store) files(prefix string) []storedFile {
+func (s *Store) files(prefix string) []storedFile {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
 		return nil
@@ -131,7 +155,7 @@ func (s Store) files(prefix string) []storedFile {
 
 // prune removes what has not been used for long, and the oldest of a repository
 // that has too many.
-func (s Store) prune(repository string) {
+func (s *Store) prune(repository string) {
 	for _, f := range s.files("") {
 		if time.Since(f.used) > maxAge {
 			_ = os.Remove(f.path)
