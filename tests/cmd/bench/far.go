@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 
 	"github.com/docker-relink/relink/tests/bed"
 	"github.com/docker-relink/relink/tests/delay"
@@ -63,5 +64,10 @@ func (r *runner) bake(name string, targets int) benchmark {
 			return r.bed.DockerCommand(r.t.Context(), dir, nil, plugin, "bake", "--progress=plain")
 		}
 	}
-	return benchmark{name: name, stock: command("buildx"), relink: command("relink")}
+	return benchmark{name: name, before: waitForTraces, stock: command("buildx"), relink: command("relink")}
 }
+
+// waitForTraces lets BuildKit write the traces of what was run before: it does so
+// three seconds after a build, and of a bake once for each of its targets, which is as
+// much work as the bake itself.
+func waitForTraces() { time.Sleep(4 * time.Second) }
