@@ -33,6 +33,7 @@ type Report struct {
 
 	mu       sync.Mutex
 	squashes []*squash
+	rebases  []frontend.RebaseReport
 	builds   []frontend.Report
 	sizes    map[string]*size
 }
@@ -94,6 +95,7 @@ func (r *Report) size(ref, platform string) int64 {
 // the metadata file has it.
 func (r *Report) Take(response map[string]string) {
 	r.takeSquash(response)
+	r.takeRebase(response)
 	raw, ok := response[frontend.ReportKey]
 	if !ok {
 		return
@@ -180,6 +182,7 @@ func (r *Report) Print(w io.Writer) {
 		printPlatform(w, prefix, p)
 	}
 	r.printSquashes(w)
+	r.printRebases(w)
 }
 
 func printPlatform(w io.Writer, prefix string, p frontend.PlatformReport) {

@@ -111,7 +111,12 @@ func TestBakeFleet(t *testing.T) {
 	env := []string{"REGISTRY=" + b.Registry.Host, "IMAGES=" + strings.Join(names, ",")}
 	first := b.Image(t, b.Registry.Ref("fleet/app0:1"), "")
 	mark := b.Registry.Mark(t)
-	b.Docker(t, dir, env, "relink", "bake", "--push").MustSucceed(t)
+	result := b.Docker(t, dir, env, "relink", "bake", "--push").MustSucceed(t)
+	for _, name := range names {
+		if want := "rebase " + b.Registry.Ref("fleet/"+name+":1") + ": layers: "; strings.Count(result.Stderr, want) != 1 {
+			t.Errorf("the report does not say %q once", want)
+		}
+	}
 	wantNothingPulled(t, b, mark, oldBase, newBase, first)
 	for _, i := range []int{0, images - 1} {
 		image := b.Image(t, b.Registry.Ref(fmt.Sprintf("fleet/app%d:2", i)), "")

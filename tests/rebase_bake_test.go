@@ -258,7 +258,10 @@ target "rebased" {
   tags = ["@ref@out:attested"]
 }
 `)
-	bake("app", "rebased").MustSucceed(t)
+	result := bake("app", "rebased").MustSucceed(t)
+	if want := "rebase: old base " + r.ref("base:1") + "@"; !strings.Contains(result.Stderr, want) || !strings.Contains(result.Stderr, "(found by the build)") {
+		t.Errorf("the report does not say %q:\n%s", want, result.Stderr)
+	}
 	out := rawIndex(t, r.ref("out:attested"))
 	if len(out.manifest.Manifests) != 2 {
 		t.Fatalf("%d manifests, want an image and its attestations", len(out.manifest.Manifests))
