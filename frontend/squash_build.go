@@ -70,7 +70,7 @@ func (f *Frontend) squashResult(ctx context.Context, c gateway.Client, o linkOpt
 		if err := b.writeConfig(res); err != nil {
 			return err
 		}
-		if o.squash == SquashAll {
+		if o.squash == SquashAll && b.base == nil {
 			delete(res.Metadata, exptypes.ExporterImageBaseConfigKey+suffixOf(b.id))
 		}
 	}
@@ -281,19 +281,13 @@ func (s *buildSquash) compose(ctx context.Context, b *squashedBuild) error {
 	if b.report.Nothing != "" {
 		return nil
 	}
-	base := llb.Scratch()
-	var err error
-	if b.base != nil {
-		if base, err = state(b.base); err != nil {
-			return err
+	one, err := s.one(ctx, b)
+	if err == nil && one.lost.any() && s.o.squash == SquashAll {
+		if err = s.keepUnwritten(ctx, b); err == nil && b.base != nil && b.report.Nothing == "" {
+			one, err = s.one(ctx, b)
 		}
 	}
-	above, err := state(b.above)
-	if err != nil {
-		return err
-	}
-	one, err := squashOn(ctx, s.c, base, above, nil, b.summary())
-	if err != nil {
+	if err != nil || b.report.Nothing != "" {
 		return err
 	}
 	if b.def, err = marshal(ctx, one.state, llb.Platform(b.config.Platform)); err != nil {
@@ -303,14 +297,47 @@ func (s *buildSquash) compose(ctx context.Context, b *squashedBuild) error {
 		b.report.Runs = 0
 	}
 	if one.lost.any() {
-		remark := fmt.Sprintf("BuildKit cannot write %s: they are lost", one.lost)
-		if s.o.squash == SquashAll {
-			remark += "; docker relink squash --all of the image that was built without keeps the layers that have them"
-		}
-		b.report.Remarks = append(b.report.Remarks, remark)
+		b.report.Remarks = append(b.report.Remarks, fmt.Sprintf("BuildKit cannot write %s: they are lost", one.lost))
 	}
 	entry := ocispecs.History{Created: b.config.Created, CreatedBy: "squash " + b.summary(), Comment: squashComment, EmptyLayer: one.nothing}
 	b.config.History = slices.Concat(b.kept, []ocispecs.History{entry})
+	return nil
+}
+
+// one makes one layer of what stands above the base.
+func (s *buildSquash) one(ctx context.Context, b *squashedBuild) (squashed, error) {
+	base := llb.Scratch()
+	var err error
+	if b.base != nil {
+		if base, err = state(b.base); err != nil {
+			return squashed{}, err
+		}
+	}
+	above, err := state(b.above)
+	if err != nil {
+		return squashed{}, err
+	}
+	return squashOn(ctx, s.c, base, above, nil, b.summary())
+}
+
+// keepUnwritten has the base's layers stay after all where they have what BuildKit
+// cannot write. Of what the build itself adds that is lost in any case.
+func (s *buildSquash) keepUnwritten(ctx context.Context, b *squashedBuild) error {
+	of := *b
+	if err := s.keepBase(ctx, &of); err != nil || of.base == nil {
+		return err
+	}
+	base, err := state(of.base)
+	if err != nil {
+		return err
+	}
+	looked, err := squashOn(ctx, s.c, llb.Scratch(), base, nil, "the layers of "+of.on)
+	if err != nil || !looked.lost.any() {
+		return err
+	}
+	*b = of
+	s.count(ctx, b)
+	b.report.Remarks = append(b.report.Remarks, fmt.Sprintf("the base's layers are kept as they are: BuildKit cannot write %s", looked.lost))
 	return nil
 }
 
