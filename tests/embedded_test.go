@@ -429,8 +429,8 @@ func TestEmbeddedKilled(t *testing.T) {
 		go func() {
 			done <- m.relink(t, dir, nil, "--builder", "embedded", "build", "--output", "type=cacheonly", ".")
 		}()
-		for len(m.daemons(t)) == 0 {
-			time.Sleep(5 * time.Millisecond)
+		if !eventually(30*time.Second, func() bool { return len(m.daemons(t)) > 0 }) {
+			t.Fatalf("no daemon was started:\n%s", (<-done).Stderr)
 		}
 		time.Sleep(time.Duration(rand.IntN(1200)) * time.Millisecond)
 		for _, pid := range m.daemons(t) {
