@@ -10,8 +10,8 @@ import (
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/docker-relink/relink/internal/changes"
 	"github.com/docker-relink/relink/internal/errdefs"
-	"github.com/docker-relink/relink/internal/layers"
 )
 
 // layersAtOnce bounds how many layers are read at the same time.
@@ -21,7 +21,7 @@ const layersAtOnce = 4
 // builder that has unpacked them does not show all of that.
 type ownLayers struct {
 	kept int
-	has  []*layers.Contents
+	has  []*changes.Contents
 }
 
 // readLayers reads the image's own layers from its registry.
@@ -31,7 +31,7 @@ func (s *squashing) readLayers(ctx context.Context, b *squashedImage) (own ownLa
 	if s.Images == nil || ref == "" || !ok || len(m.Layers) != len(b.image.config.RootFS.DiffIDs) {
 		return own, errdefs.Unsupportedf("", "there is no registry to read them from")
 	}
-	own = ownLayers{kept: b.kept, has: make([]*layers.Contents, len(m.Layers)-b.kept)}
+	own = ownLayers{kept: b.kept, has: make([]*changes.Contents, len(m.Layers)-b.kept)}
 	eg, ctx := errgroup.WithContext(ctx)
 	eg.SetLimit(layersAtOnce)
 	for i := range own.has {
@@ -43,7 +43,7 @@ func (s *squashing) readLayers(ctx context.Context, b *squashedImage) (own ownLa
 	return own, eg.Wait()
 }
 
-func (s *squashing) readLayer(ctx context.Context, ref string, desc ocispecs.Descriptor) (*layers.Contents, error) {
+func (s *squashing) readLayer(ctx context.Context, ref string, desc ocispecs.Descriptor) (*changes.Contents, error) {
 	raw, err := s.Images.Layer(ctx, ref, desc)
 	if err != nil {
 		return nil, err
@@ -54,7 +54,7 @@ func (s *squashing) readLayer(ctx context.Context, ref string, desc ocispecs.Des
 		return nil, fmt.Errorf("reading the layer %s: %w", desc.Digest, err)
 	}
 	defer r.Close()
-	contents, err := layers.ReadContents(r)
+	contents, err := changes.ReadContents(r)
 	if err == nil {
 		_, err = io.Copy(io.Discard, raw) // It is held to its digest at its end.
 	}
@@ -93,7 +93,7 @@ func (o ownLayers) unwritten() map[int]unwritten {
 // name.
 func (o ownLayers) hidden(layer int, name string) bool {
 	return !slices.ContainsFunc(o.has[layer].Names(name), func(name string) bool {
-		return !slices.ContainsFunc(o.has[layer+1:], func(above *layers.Contents) bool { return above.Hides(name) })
+		return !slices.ContainsFunc(o.has[layer+1:], func(above *changes.Contents) bool { return above.Hides(name) })
 	})
 }
 

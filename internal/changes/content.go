@@ -28,15 +28,10 @@ var ErrNoFile = errors.New("it is no file")
 func ReadContent(r io.Reader, name string, limit int64) (content []byte, link string, found Found, err error) {
 	name = path.Clean("/" + name)
 	err = readTar(r, func(at string, header *tar.Header, in io.Reader) error {
-		dir, base := path.Split(at)
-		dir = path.Clean(dir)
+		gone, opaque, ok := whiteout(at)
 		switch {
-		case base == opaqueWhiteout:
-			if found == Silent && under(name, dir) && name != dir {
-				found = Gone
-			}
-		case strings.HasPrefix(base, whiteoutPrefix):
-			if gone := path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix)); found == Silent && under(name, gone) {
+		case ok:
+			if found == Silent && under(name, gone) && (!opaque || name != gone) {
 				found = Gone
 			}
 		case at == name:

@@ -1,5 +1,6 @@
 // Package changes says how two file systems differ, given the layers that they
-// are made of. It is pure: layers are read from where the caller says, as tars.
+// are made of, and what of a layer its tar alone says. It is pure: layers are read from
+// where the caller says, as tars.
 //
 // What two file systems have in common below their own layers need not be there.
 // Then it is known of a path that only one of them has in its own layers what it
@@ -135,15 +136,22 @@ func readTar(r io.Reader, add func(name string, header *tar.Header, content io.R
 	}
 }
 
-func readEntry(name string, header *tar.Header, content io.Reader) (layerEntry, error) {
+// whiteout says what of the layers below an entry of this name takes away (OCI image
+// specification, layer.md): a path, or where it is opaque all that is in a directory.
+func whiteout(name string) (gone string, opaque, ok bool) {
 	dir, base := path.Split(name)
-	dir = path.Clean(dir)
-	switch {
-	case base == opaqueWhiteout:
-		return layerEntry{Path: dir, Opaque: true}, nil
-	case strings.HasPrefix(base, whiteoutPrefix):
-		return layerEntry{Path: path.Join(dir, strings.TrimPrefix(base, whiteoutPrefix)), Whiteout: true}, nil
-	case header.Typeflag == tar.TypeLink:
+	if base == opaqueWhiteout {
+		return path.Clean(dir), true, true
+	}
+	removed, ok := strings.CutPrefix(base, whiteoutPrefix)
+	return path.Join(dir, removed), false, ok
+}
+
+func readEntry(name string, header *tar.Header, content io.Reader) (layerEntry, error) {
+	if gone, opaque, ok := whiteout(name); ok {
+		return layerEntry{Path: gone, Opaque: opaque, Whiteout: !opaque}, nil
+	}
+	if header.Typeflag == tar.TypeLink {
 		return layerEntry{Path: name, Hardlink: path.Clean("/" + header.Linkname)}, nil
 	}
 	e := layerEntry{Path: name}

@@ -1,6 +1,5 @@
-// Package layers composes the states of images out of the layers of others, and reads
-// of a layer's tar what builders do not show. It is pure: a state is what is to be
-// done, and nothing is done here.
+// Package layers composes the states of images out of the layers of others. It
+// is pure: a state is what is to be done, and nothing is done here.
 package layers
 
 import (

@@ -1,4 +1,4 @@
-package layers_test
+package changes_test
 
 import (
 	"archive/tar"
@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/docker-relink/relink/internal/layers"
+	"github.com/docker-relink/relink/internal/changes"
 )
 
-func contents(t *testing.T, headers ...tar.Header) *layers.Contents {
+func contents(t *testing.T, headers ...tar.Header) *changes.Contents {
 	t.Helper()
 	var buf bytes.Buffer
 	w := tar.NewWriter(&buf)
@@ -24,7 +24,7 @@ func contents(t *testing.T, headers ...tar.Header) *layers.Contents {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := layers.ReadContents(&buf)
+	c, err := changes.ReadContents(&buf)
 	if err != nil {
 		t.Fatal(err)
 	}

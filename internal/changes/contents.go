@@ -1,9 +1,7 @@
-package layers
+package changes
 
 import (
 	"archive/tar"
-	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"path"
@@ -31,47 +29,37 @@ type Contents struct {
 	opaque map[string]bool     // directories of which nothing below shines through
 }
 
-const (
-	whiteoutPrefix = ".wh."
-	opaqueWhiteout = ".wh..wh..opq"
-	xattrPrefix    = "SCHILY.xattr."
-)
-
 // ReadContents reads an uncompressed tar.
 func ReadContents(r io.Reader) (*Contents, error) {
 	c := &Contents{Attributes: map[string][]string{}, names: map[string][]string{}, is: map[string]byte{}, gone: map[string]bool{}, opaque: map[string]bool{}}
 	names := map[string][]string{} // of files with more than one, by the first
-	for in := tar.NewReader(r); ; {
-		h, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("reading a layer: %w", err)
-		}
-		name := path.Clean("/" + h.Name)
+	err := readTar(r, func(name string, h *tar.Header, _ io.Reader) error {
 		c.add(name, h)
 		if h.Typeflag == tar.TypeLink {
 			target := path.Clean("/" + h.Linkname)
 			names[target] = append(names[target], name)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	c.link(names)
 	return c, nil
 }
 
 func (c *Contents) add(name string, h *tar.Header) {
-	dir, base := path.Split(name)
-	switch {
-	case name == "/":
+	if gone, opaque, ok := whiteout(name); ok {
+		if opaque {
+			c.opaque[gone] = true
+		} else {
+			c.gone[gone] = true
+		}
+		return
+	}
+	if name == "/" {
 		c.Root = true
 		c.OddRoot = h.Mode&0o7777 != 0o755 || h.Uid != 0 || h.Gid != 0
-	case base == opaqueWhiteout:
-		c.opaque[path.Clean(dir)] = true
-		return
-	case strings.HasPrefix(base, whiteoutPrefix):
-		c.gone[dir+strings.TrimPrefix(base, whiteoutPrefix)] = true
-		return
 	}
 	c.is[name] = h.Typeflag
 	for _, key := range slices.Sorted(maps.Keys(h.PAXRecords)) {
