@@ -115,6 +115,33 @@ func (r *Report) Take(response map[string]string) {
 	r.builds = append(r.builds, rep)
 }
 
+// taken reads a report of a kind of its own from a builder's response, and publishes
+// it; false where there is none.
+func taken[T any](response map[string]string, key string, decode func([]byte) (T, error)) (report T, ok bool) {
+	raw, ok := response[key]
+	if !ok {
+		return report, false
+	}
+	report, err := decode([]byte(raw))
+	if err != nil {
+		return report, false // not ours; it stays in the metadata as it came
+	}
+	Publish(response, key, []byte(raw))
+	return report, true
+}
+
+// printLines prints a report of a job, with the image's name where there are several,
+// and returns what the lines begin with.
+func printLines(w io.Writer, job, name string, several bool, lines []string) (prefix string) {
+	if several && name != "" {
+		job += " " + name
+	}
+	for _, line := range lines {
+		fmt.Fprintf(w, "%s: %s\n", job, line)
+	}
+	return job
+}
+
 // Publish puts a report, which a builder gave under a key of a frontend's, where
 // the metadata file has it.
 func Publish(response map[string]string, key string, report []byte) {

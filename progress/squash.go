@@ -22,15 +22,10 @@ type squash struct {
 
 // takeSquash reads the report of a squash from a builder's response to a build.
 func (r *Report) takeSquash(response map[string]string) {
-	raw, ok := response[frontend.SquashReportKey]
+	rep, ok := taken(response, frontend.SquashReportKey, frontend.DecodeSquashReport)
 	if !ok {
 		return
 	}
-	rep, err := frontend.DecodeSquashReport([]byte(raw))
-	if err != nil {
-		return // not ours; it stays in the metadata as it came
-	}
-	Publish(response, frontend.SquashReportKey, []byte(raw))
 	s := &squash{report: rep, done: make(chan struct{})}
 	name, _, _ := strings.Cut(response["image.name"], ",")
 	dgst := response[exptypes.ExporterImageDigestKey]
@@ -55,13 +50,7 @@ func (r *Report) printSquashes(w io.Writer) {
 	squashes := r.squashes
 	r.mu.Unlock()
 	for _, s := range squashes {
-		prefix := "squash"
-		if len(squashes) > 1 && s.report.Image.Name != "" {
-			prefix += " " + s.report.Image.Name
-		}
-		for _, line := range s.report.Lines() {
-			fmt.Fprintf(w, "%s: %s\n", prefix, line)
-		}
+		prefix := printLines(w, "squash", s.report.Image.Name, len(squashes) > 1, s.report.Lines())
 		<-s.done
 		if s.pushed == nil {
 			continue
