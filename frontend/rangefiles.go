@@ -21,8 +21,7 @@ import (
 )
 
 const (
-	// readsAtOnce bounds the requests of a comparison that are under way: each
-	// has the builder mount a file system.
+	// readsAtOnce is how many requests of a comparison are under way at most.
 	readsAtOnce = 8
 	// pieceSize is how much of a file is read in one request, well below what
 	// old builders can send.
@@ -55,21 +54,44 @@ type fileDiff struct {
 }
 
 func (d *fileDiff) add(other fileDiff) {
-	if other.seal != nil {
-		sum := sha256.Sum256(append(d.seal, other.seal...))
-		d.seal = sum[:]
-	}
+	d.seal = sealed(d.seal, other.seal)
 	d.same = append(d.same, other.same...)
 	d.gone = append(d.gone, other.gone...)
 	d.lost.add(other.lost)
 	d.changed = d.changed || other.changed
 }
 
+// sealed stands for what two seals stand for.
+func sealed(seal, other []byte) []byte {
+	if other == nil {
+		return seal
+	}
+	sum := sha256.Sum256(append(seal, other...))
+	return sum[:]
+}
+
+// turns bound how many requests of a comparison are under way: each has the builder
+// mount a file system.
+type turns chan struct{}
+
+func newTurns() turns { return make(turns, readsAtOnce) }
+
+// take waits for a turn, and does something in it.
+func (t turns) take(ctx context.Context, f func() error) error {
+	select {
+	case t <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-t }()
+	return f()
+}
+
 // fileComparison compares two file systems of the builder. What decides is what
 // decides where DiffOp has to compare, and all extended attributes.
 type fileComparison struct {
 	lower, upper gateway.Reference // nil is the empty file system
-	reads        chan struct{}
+	reads        turns
 	// plain says that the builder's copy is good for files, directories and
 	// symbolic links only: it leaves FIFOs out and makes files of devices.
 	plain bool
@@ -101,19 +123,8 @@ func (d fileDiff) sealing() []removal { return []removal{{path: sealPath(d.seal)
 func sealPath(seal []byte) string { return fmt.Sprintf("/.relink.%x", seal) }
 
 func compareFiles(ctx context.Context, lower, upper gateway.Reference, plain bool) (fileDiff, error) {
-	c := &fileComparison{lower: lower, upper: upper, reads: make(chan struct{}, readsAtOnce), plain: plain}
+	c := &fileComparison{lower: lower, upper: upper, reads: newTurns(), plain: plain}
 	return c.dir(ctx, "/", true)
-}
-
-// read waits for its turn.
-func (c *fileComparison) read(ctx context.Context, f func() error) error {
-	select {
-	case c.reads <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-c.reads }()
-	return f()
 }
 
 // both does something with either side at the same time, where there is one.
@@ -121,7 +132,7 @@ func (c *fileComparison) both(ctx context.Context, hasLower bool, f func(ctx con
 	eg, ctx := errgroup.WithContext(ctx)
 	for side, ref := range []gateway.Reference{c.lower, c.upper} {
 		if ref != nil && (side == 1 || hasLower) {
-			eg.Go(func() error { return c.read(ctx, func() error { return f(ctx, side, ref) }) })
+			eg.Go(func() error { return c.reads.take(ctx, func() error { return f(ctx, side, ref) }) })
 		}
 	}
 	return eg.Wait()

@@ -3,7 +3,6 @@ package frontend
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -26,7 +25,7 @@ import (
 // changed: into the directories that the difference of the two has.
 type squashComparison struct {
 	base, above, added gateway.Reference
-	reads              chan struct{}
+	reads              turns
 }
 
 // squashDiff is what was found in a directory and below it.
@@ -50,16 +49,13 @@ func (d *squashDiff) add(other squashDiff) {
 	d.nodes = append(d.nodes, other.nodes...)
 	d.lost.add(other.lost)
 	d.any = d.any || other.any
-	if other.seal != nil {
-		sum := sha256.Sum256(append(d.seal, other.seal...))
-		d.seal = sum[:]
-	}
+	d.seal = sealed(d.seal, other.seal)
 }
 
 // compareForSquash compares the whole file systems; without a base, all is added. The
 // links are the names of files that have got names in more than one directory.
 func compareForSquash(ctx context.Context, base, above, added gateway.Reference, links [][]string) (squashDiff, error) {
-	c := &squashComparison{base: base, above: above, added: added, reads: make(chan struct{}, readsAtOnce)}
+	c := &squashComparison{base: base, above: above, added: added, reads: newTurns()}
 	diff, err := c.dir(ctx, "/", base != nil, nil)
 	if err != nil || base == nil {
 		return diff, err
@@ -70,15 +66,13 @@ func compareForSquash(ctx context.Context, base, above, added gateway.Reference,
 }
 
 // list reads a directory, when it is its turn.
-func (c *squashComparison) list(ctx context.Context, ref gateway.Reference, dir string) (map[string]*fstypes.Stat, error) {
-	select {
-	case c.reads <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	defer func() { <-c.reads }()
-	stats, err := ref.ReadDir(ctx, gateway.ReadDirRequest{Path: dir})
-	return byName(stats), err
+func (c *squashComparison) list(ctx context.Context, ref gateway.Reference, dir string) (list map[string]*fstypes.Stat, err error) {
+	err = c.reads.take(ctx, func() error {
+		stats, err := ref.ReadDir(ctx, gateway.ReadDirRequest{Path: dir})
+		list = byName(stats)
+		return err
+	})
+	return list, err
 }
 
 // dir looks into a directory of the difference, which the base may have as well.

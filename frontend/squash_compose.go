@@ -113,7 +113,7 @@ func linksByFiles(ctx context.Context, c gateway.Client, base, above llb.State, 
 	if err != nil {
 		return diff, err
 	}
-	s := &squashComparison{base: refs[0], above: refs[1], reads: make(chan struct{}, readsAtOnce)}
+	s := &squashComparison{base: refs[0], above: refs[1], reads: newTurns()}
 	return s.linksElsewhere(ctx, links)
 }
 

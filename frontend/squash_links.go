@@ -49,7 +49,7 @@ func (c *squashComparison) linksElsewhere(ctx context.Context, links [][]string)
 // find looks at what is left of a file's names. A later layer may have put another
 // file in the place of some; the copy makes links only of what is linked.
 func (s linkSearch) find(ctx context.Context, names []string) (diff squashDiff, err error) {
-	same, ofBase := map[string][]string{}, map[string]bool{}
+	files := map[string]*linkedFile{}
 	for _, name := range names {
 		st, err := s.above.stat(ctx, name)
 		if err != nil {
@@ -63,20 +63,25 @@ func (s linkSearch) find(ctx context.Context, names []string) (diff squashDiff, 
 			return diff, err
 		}
 		key := fmt.Sprint(st.Mode, st.Uid, st.Gid, st.Size, st.ModTime)
-		same[key] = append(same[key], name)
-		ofBase[key] = ofBase[key] || alike(st, base)
+		if files[key] == nil {
+			files[key] = &linkedFile{modTime: st.ModTime}
+		}
+		files[key].names = append(files[key].names, name)
+		files[key].ofBase = files[key].ofBase || alike(st, base)
 	}
-	for _, key := range slices.Sorted(maps.Keys(same)) {
-		if len(same[key]) < 2 || !ofBase[key] {
-			continue
+	for _, key := range slices.Sorted(maps.Keys(files)) {
+		if f := files[key]; len(f.names) > 1 && f.ofBase {
+			diff.add(asLinks(f.names, f.modTime))
 		}
-		st, err := s.above.stat(ctx, same[key][0])
-		if err != nil {
-			return diff, err
-		}
-		diff.add(asLinks(same[key], st.ModTime))
 	}
 	return diff, nil
+}
+
+// linkedFile is names whose files are told apart by nothing.
+type linkedFile struct {
+	names   []string
+	modTime int64
+	ofBase  bool // the base has such a file under one of them
 }
 
 // stat is what stands at a path, nil for nothing. It follows no symbolic link.
