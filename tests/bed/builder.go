@@ -72,14 +72,16 @@ func (b *Bed) NewBuilderWith(t testing.TB, more string) *Builder {
 func (b *Bed) startBuilder(ctx context.Context, name, more string) (_ *Builder, err error) {
 	builder := &Builder{Name: name, dir: filepath.Join(b.dir, name)}
 	builder.Address = "unix://" + filepath.Join(builder.dir, "buildkitd.sock")
-	if err := os.MkdirAll(builder.dir, 0o700); err != nil {
+	// It mounts what it reads below its temporary directory, which goes with it.
+	temp := filepath.Join(builder.dir, "tmp")
+	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return nil, fmt.Errorf("making the builder's directory: %w", err)
 	}
 	config := filepath.Join(builder.dir, "buildkitd.toml")
 	if err := os.WriteFile(config, fmt.Appendf(nil, buildkitdConfig+"%[3]s", builder.dir, b.Registry.Host, more), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the builder's configuration: %w", err)
 	}
-	builder.daemon, err = startProcess("buildkitd", filepath.Join(builder.dir, "log"), nil, b.tools.buildkitd,
+	builder.daemon, err = startProcess("buildkitd", filepath.Join(builder.dir, "log"), []string{"TMPDIR=" + temp}, b.tools.buildkitd,
 		"--config", config, "--root", filepath.Join(builder.dir, "root"), "--addr", builder.Address)
 	if err != nil {
 		return nil, err
