@@ -96,12 +96,13 @@ type wanted struct {
 	layers   []frontend.Layer // nil for any
 	by       int              // how many of them are the new base's
 	built    bool             // the others are another build's
+	mixed    bool             // those without a digest may be between the others
 }
 
 func (r *rebaseReport) wanted() (all []wanted) {
 	for _, rep := range r.reports {
 		for _, p := range rep.Platforms {
-			w := wanted{p.Platform, slices.Concat(p.By, p.Kept), len(p.By), p.Built}
+			w := wanted{platform: p.Platform, layers: slices.Concat(p.By, p.Kept), by: len(p.By), built: p.Built}
 			if p.ByFiles {
 				w.layers = append(slices.Clone(p.By), frontend.Layer{})
 			}
@@ -109,13 +110,23 @@ func (r *rebaseReport) wanted() (all []wanted) {
 		}
 	}
 	for _, p := range r.squash {
-		w := wanted{platform: p.Platform}
-		if p.Nothing == "" && !p.Built {
-			w.layers = make([]frontend.Layer, len(p.Kept)+p.Runs)
-		}
-		all = append(all, w)
+		all = append(all, wantedOfSquash(p))
 	}
 	return all
+}
+
+func wantedOfSquash(p frontend.SquashPlatform) wanted {
+	w := wanted{platform: p.Platform}
+	if p.Built {
+		return w
+	}
+	w.layers = slices.Clone(p.Kept)
+	if p.Nothing == "" {
+		// Where among the kept ones those are that were made, is not told.
+		w.layers = append(w.layers, make([]frontend.Layer, p.Runs)...)
+		w.mixed = true
+	}
+	return w
 }
 
 // has says whether the layers are those, as far as their digests are known.
@@ -127,7 +138,26 @@ func (w wanted) has(got []string) bool {
 		// What one instruction of a build adds may be several layers.
 		return w.built && len(got) > len(w.layers) && begins(w.layers[:w.by], got)
 	}
+	if w.mixed {
+		return hasInOrder(w.layers, got)
+	}
 	return begins(w.layers, got)
+}
+
+// hasInOrder says whether the layers have those that are wanted, as far as their digests
+// are known, in this order.
+func hasInOrder(want []frontend.Layer, got []string) bool {
+	for _, l := range want {
+		if l.Digest == "" {
+			continue
+		}
+		i := slices.Index(got, l.Digest.String())
+		if i < 0 {
+			return false
+		}
+		got = got[i+1:]
+	}
+	return true
 }
 
 // begins says whether the layers begin with those that are wanted.

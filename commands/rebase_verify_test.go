@@ -56,10 +56,24 @@ func TestVerifyPushed(t *testing.T) {
 	if err := of.verify(context.Background(), known, &bytes.Buffer{}); err != nil {
 		t.Errorf("an instruction that made two layers: %v", err)
 	}
-	for ref, wrong := range map[string]bool{"right": false, "short": true} {
-		squash := &rebaseReport{pushed: []string{ref}, squash: []frontend.SquashPlatform{{Platform: "linux/amd64", Kept: make([]frontend.Layer, 2), Runs: 1}}}
-		if err := squash.verify(context.Background(), known, &bytes.Buffer{}); (err != nil) != wrong {
-			t.Errorf("a squash to %s: %v", ref, err)
+	for _, tt := range []struct {
+		ref    string
+		squash frontend.SquashPlatform
+		wrong  bool
+	}{
+		{ref: "right", squash: frontend.SquashPlatform{Kept: make([]frontend.Layer, 2), Runs: 1}},
+		{ref: "short", squash: frontend.SquashPlatform{Kept: make([]frontend.Layer, 2), Runs: 1}, wrong: true},
+		{ref: "right", squash: frontend.SquashPlatform{Kept: []frontend.Layer{{Digest: "sha256:base"}, {Digest: "sha256:unknown"}}, Runs: 1}},
+		{ref: "other", squash: frontend.SquashPlatform{Kept: []frontend.Layer{{Digest: "sha256:base"}, {Digest: "sha256:own"}}, Runs: 1}, wrong: true},
+		{ref: "right", squash: frontend.SquashPlatform{Kept: []frontend.Layer{{Digest: "sha256:own"}, {Digest: "sha256:base"}}, Runs: 1}, wrong: true},
+		{ref: "right", squash: frontend.SquashPlatform{Kept: make([]frontend.Layer, 3), Nothing: "one layer"}},
+		{ref: "short", squash: frontend.SquashPlatform{Kept: make([]frontend.Layer, 3), Nothing: "one layer"}, wrong: true},
+		{ref: "short", squash: frontend.SquashPlatform{Kept: make([]frontend.Layer, 3), Nothing: "one layer", Built: true}},
+	} {
+		tt.squash.Platform = "linux/amd64"
+		squash := &rebaseReport{pushed: []string{tt.ref}, squash: []frontend.SquashPlatform{tt.squash}}
+		if err := squash.verify(context.Background(), known, &bytes.Buffer{}); (err != nil) != tt.wrong {
+			t.Errorf("a squash to %s of %+v: %v", tt.ref, tt.squash, err)
 		}
 	}
 	var said bytes.Buffer

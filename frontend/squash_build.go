@@ -148,6 +148,7 @@ func (s *buildSquash) count(ctx context.Context, b *squashedBuild) {
 	case 1:
 		b.report.Nothing = "the build adds one layer to " + cmp.Or(b.on, "nothing")
 	}
+	b.report.Built = b.report.Nothing != ""
 	if b.ref == "" || s.Images == nil {
 		return
 	}

@@ -121,6 +121,10 @@ func (s *squashing) reportPlatform(b *squashedImage) {
 		rep.Base = &base
 	}
 	all := layersOf(b.image, s.image.description, b.platform)
+	if b.nothing != "" {
+		rep.Kept = all
+		return
+	}
 	rep.Kept = all[:b.kept:b.kept]
 	for _, p := range b.pieces {
 		if !p.made {

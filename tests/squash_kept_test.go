@@ -161,6 +161,9 @@ func TestSquashKeepsLayers(t *testing.T) {
 		r.squash(t, r.ref("app:between"), "--base", r.ref("base:between"), "--provenance=false", "--push", "-t", r.ref("again:1")).MustSucceed(t)
 		builder := r.bed.NewBuilder(t)
 		r.squash(t, r.ref("app:between"), "--builder", builder.Name, "--base", r.ref("base:between"), "--provenance=false", "--push", "-t", r.ref("again:2")).MustSucceed(t)
+		if left := r.bed.Docker(t, "", nil, "buildx", "du", "--builder", builder.Name, "--filter", `description~="^.squash. what "`, "--format", "{{.Description}}").MustSucceed(t).Stdout; left != "" {
+			t.Errorf("the builder still has\n%s", left)
+		}
 		want := r.bed.Image(t, r.ref("out:between"), "").Digest
 		for _, tag := range []string{"again:1", "again:2"} {
 			if got := r.bed.Image(t, r.ref(tag), "").Digest; got != want {

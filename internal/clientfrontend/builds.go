@@ -3,24 +3,27 @@ package clientfrontend
 import (
 	controlapi "github.com/moby/buildkit/api/services/control"
 	gwpb "github.com/moby/buildkit/frontend/gateway/pb"
+	"google.golang.org/grpc"
 )
 
 // running is a build while it runs.
 type running struct {
 	// request is what was asked for; it is empty when that is not known.
 	request *controlapi.SolveRequest
+	// builder is the connection to the builder that it runs on.
+	builder *grpc.ClientConn
 	// pong is what the builder's gateway said of itself; nil when it was not asked.
 	pong *gwpb.PongResponse
 }
 
 // keep remembers a build while it runs.
-func (h *Host) keep(r *controlapi.SolveRequest) (forget func()) {
+func (h *Host) keep(r *controlapi.SolveRequest, builder *grpc.ClientConn) (forget func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.builds == nil {
 		h.builds = map[string]running{}
 	}
-	h.builds[r.Ref] = running{request: r}
+	h.builds[r.Ref] = running{request: r, builder: builder}
 	return func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()

@@ -45,7 +45,8 @@ type Host struct {
 	Leftovers func(frontendOpts map[string]string) (filters []string)
 
 	mu     sync.Mutex
-	builds map[string]running // by build ID
+	builds map[string]running            // by build ID
+	left   map[*grpc.ClientConn][]string // filters of what builds have left behind, by builder
 }
 
 // Request is what a build asks for besides the frontend's own options.
@@ -90,7 +91,7 @@ func (h *Host) DialOptions() []client.ClientOpt {
 func (h *Host) intercept(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	switch r := req.(type) {
 	case *controlapi.SolveRequest:
-		defer h.keep(r)()
+		defer h.keep(r, cc)()
 		defer h.prune(context.WithoutCancel(ctx), r.FrontendAttrs, cc)
 		if err := invoke(ctx, method, req, reply, cc, opts...); err != nil {
 			return err
@@ -120,22 +121,6 @@ func (h *Host) answered(r *controlapi.SolveRequest, resp *controlapi.SolveRespon
 	}
 	if h.Response != nil {
 		h.Response(resp.ExporterResponse)
-	}
-}
-
-// prune takes what the build should not leave behind out of the builder's cache.
-// A builder that does not let us keeps it: the build itself is done.
-func (h *Host) prune(ctx context.Context, frontendOpts map[string]string, cc *grpc.ClientConn) {
-	if h.Leftovers == nil {
-		return
-	}
-	filters := h.Leftovers(frontendOpts)
-	if len(filters) == 0 {
-		return
-	}
-	stream, err := controlapi.NewControlClient(cc).Prune(ctx, &controlapi.PruneRequest{Filter: filters})
-	for err == nil {
-		_, err = stream.Recv()
 	}
 }
 
