@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/docker/cli/cli/command"
+	controlapi "github.com/moby/buildkit/api/services/control"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	dockerclient "github.com/moby/moby/client"
 	"github.com/spf13/cobra"
@@ -176,6 +177,7 @@ func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure
 	auth := registryOptions(dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
 	store := &memory.Store{Dir: memoryDir(dockerCli, "facts")}
+	dockerfiles := dockerfilesHere(dockerCli)
 	report.Size, report.Describe = manifests.Size, known.Describe
 	rebases := &rebaseReport{}
 	host := &clientfrontend.Host{
@@ -185,7 +187,7 @@ func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure
 				Default:       frontend.LinkMode(os.Getenv(frontend.LinkArg)),
 				Image:         first(r.Images),
 				Images:        known,
-				Memory:        &memory.Memory{Store: store, Manifests: manifests, Images: append(r.Caches, r.Images...)},
+				Memory:        &memory.Memory{Store: store, Dockerfiles: dockerfiles, Manifests: manifests, Images: append(r.Caches, r.Images...)},
 				Present:       r.Present,
 				Lazy:          r.Lazy,
 				Reserved:      func(key string) bool { return slices.Contains(r.Annotations, key) },
@@ -202,14 +204,28 @@ func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure
 		},
 		Pushed:    rebases.keep,
 		Response:  report.Take,
+		Hides:     givenUp,
 		Leftovers: frontend.Leftovers,
 	}
 	return host.Install(), func(ctx context.Context) error { return rebases.verify(ctx, known, dockerCli.Err()) }
 }
 
+// givenUp says that a warning is of a reading that was given up.
+func givenUp(w *controlapi.VertexWarning) bool { return frontend.GivenUp(w.GetInfo()) }
+
 // memoryDir is the folder for a kind of what is remembered on this machine.
 func memoryDir(dockerCli command.Cli, what string) string {
 	return filepath.Join(buildxDir(dockerCli), "relink", what)
+}
+
+// dockerfilesHere remembers Dockerfiles, whose names are relative to the working
+// directory; where that is not known, nothing of them.
+func dockerfilesHere(dockerCli command.Cli) memory.Dockerfiles {
+	here, err := os.Getwd()
+	if err != nil {
+		return memory.Dockerfiles{}
+	}
+	return memory.Dockerfiles{Dir: memoryDir(dockerCli, "dockerfiles"), At: here}
 }
 
 func first(list []string) string {

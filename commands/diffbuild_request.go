@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/docker/buildx/driver"
+	controlapi "github.com/moby/buildkit/api/services/control"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/opencontainers/go-digest"
 	"github.com/spf13/pflag"
@@ -147,9 +148,9 @@ func (r *diffReport) features(f map[driver.Feature]bool) {
 }
 
 // hides says that a warning is about the parts, which are to the builder as many
-// platforms as nobody asked for.
-func (r *diffReport) hides(warning string) bool {
-	return r.parts && strings.HasPrefix(warning, "Requested platforms ")
+// platforms as nobody asked for, or is never for the user.
+func (r *diffReport) hides(w *controlapi.VertexWarning) bool {
+	return r.parts && strings.HasPrefix(string(w.Short), "Requested platforms ") || givenUp(w)
 }
 
 // take puts the report where the metadata file has it.
@@ -176,13 +177,14 @@ func (d *diffRun) useDiff(report *diffReport) (end func()) {
 	auth := registryOptions(d.dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
 	store := &memory.Store{Dir: memoryDir(d.dockerCli, "facts")}
+	dockerfiles := dockerfilesHere(d.dockerCli)
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{
 				Inner:    r.Frontend,
 				Default:  frontend.LinkMode(os.Getenv(frontend.LinkArg)),
 				Images:   known,
-				Memory:   &memory.Memory{Store: store, Manifests: manifests, Images: r.Caches},
+				Memory:   &memory.Memory{Store: store, Dockerfiles: dockerfiles, Manifests: manifests, Images: r.Caches},
 				Present:  r.Present,
 				Lazy:     r.Lazy,
 				Listed:   d.listed,

@@ -6,10 +6,8 @@ package frontend
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
-	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
 	"github.com/opencontainers/go-digest"
@@ -66,16 +64,7 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 		c = withOpts{c, withoutRequest(opts)}
 		opts = c.BuildOpts().Opts
 	}
-	ranges, err := f.findRanges(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	var stock *gateway.Result
-	if ranges != nil {
-		stock, err = ranges.solve(ctx)
-	} else {
-		stock, err = f.solve(ctx, c, opts)
-	}
+	stock, ranges, err := f.read(ctx, c)
 	switch {
 	case err != nil:
 		return nil, err
@@ -84,7 +73,7 @@ func (f *Frontend) Build(ctx context.Context, c gateway.Client) (*gateway.Result
 	case o.explain:
 		return explain(ctx, c, o, stock)
 	case opts["requestid"] != "" || o.mode == LinkNever && o.squash == SquashNone:
-		return stock, nil
+		return stock.Result, nil
 	}
 	return f.linkResult(ctx, c, o, ranges, stock)
 }
@@ -107,50 +96,28 @@ func (f *Frontend) linkOptions(opts map[string]string) (o linkOptions, err error
 		return o, err
 	}
 	o.squash = ParseSquashMode(opts[buildArgPrefix+SquashArg])
-	o.present, o.lazy = f.Present, f.Lazy
-	if o.memory = f.Memory; o.memory == nil {
-		o.memory = noMemory{}
-	}
+	o.present, o.lazy, o.memory = f.Present, f.Lazy, f.memory()
 	return o, nil
 }
 
-// solve has the other frontend read the Dockerfile, with the user's own
-// options. Nothing is built by that: its result is what to build.
-func (f *Frontend) solve(ctx context.Context, c gateway.Client, opts map[string]string) (*gateway.Result, error) {
-	inputs, err := frontendInputs(ctx, c)
-	if err != nil {
-		return nil, err
+func (f *Frontend) memory() Memory {
+	if f.Memory == nil {
+		return noMemory{}
 	}
-	return c.Solve(ctx, gateway.SolveRequest{Frontend: f.Inner, FrontendOpt: opts, FrontendInputs: inputs})
-}
-
-func frontendInputs(ctx context.Context, c gateway.Client) (map[string]*pb.Definition, error) {
-	states, err := c.Inputs(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading the inputs of the build: %w", err)
-	}
-	inputs := make(map[string]*pb.Definition, len(states))
-	for name, st := range states {
-		def, err := st.Marshal(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("reading the input %s of the build: %w", name, err)
-		}
-		inputs[name] = def.ToPB()
-	}
-	return inputs, nil
+	return f.Memory
 }
 
 // linkResult links the state of every platform of a result, and squashes it when
 // that was asked for. All else in the result (base configs, epoch, annotations, and
 // but for the history the image configs) is the Dockerfile frontend's word for the
 // whole image and stays as it is.
-func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptions, rg *ranges, stock *gateway.Result) (*gateway.Result, error) {
+func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptions, rg *ranges, stock *reading) (*gateway.Result, error) {
 	reason := unable(c)
 	var linked []*linking
 	var report Report
 	var err error
 	if reason != "" || o.mode == LinkNever {
-		linked, err = stockOf(ctx, c, stock)
+		linked, err = stock.unlinked(ctx, c)
 	} else {
 		linked, report, err = f.linkAll(ctx, c, o, stock)
 	}
@@ -161,29 +128,29 @@ func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptio
 		report.Platforms = []PlatformReport{{Platform: onlyPlatform(c), Mode: o.mode, Reason: reason}}
 	}
 	if o.squash != SquashNone {
-		if err := f.squashResult(ctx, c, o, rg, stock, linked); err != nil {
+		if err := f.squashResult(ctx, c, o, rg, stock.Result, linked); err != nil {
 			return nil, err
 		}
 	} else {
-		report.remarkLayers(stock, linked)
+		report.remarkLayers(stock.Result, linked)
 	}
-	if err := f.replaceStates(ctx, c, stock, linked); err != nil {
+	if err := f.replaceStates(ctx, c, stock.Result, linked); err != nil {
 		return nil, err
 	}
-	return withReport(stock, report)
+	return withReport(stock.Result, report)
 }
 
 // linkAll links all states, and adds to the annotations of their manifests.
-func (f *Frontend) linkAll(ctx context.Context, c gateway.Client, o linkOptions, stock *gateway.Result) ([]*linking, Report, error) {
-	refs, err := platformRefs(stock)
+func (f *Frontend) linkAll(ctx context.Context, c gateway.Client, o linkOptions, stock *reading) ([]*linking, Report, error) {
+	graphs, err := stock.graphs(ctx)
 	if err != nil {
 		return nil, Report{}, err
 	}
-	linked := make([]*linking, len(refs))
+	linked := make([]*linking, len(graphs))
 	eg, egctx := errgroup.WithContext(ctx)
-	for i, r := range refs {
+	for i, g := range graphs {
 		eg.Go(func() (err error) {
-			linked[i], err = link(egctx, c, o, r)
+			linked[i], err = link(egctx, c, o, g)
 			return err
 		})
 	}
@@ -195,35 +162,12 @@ func (f *Frontend) linkAll(ctx context.Context, c gateway.Client, o linkOptions,
 		l.report.Image = f.Image
 		report.Platforms = append(report.Platforms, l.report)
 		if o.annotate && o.squash != SquashAll {
-			if err := f.annotate(stock, l); err != nil {
+			if err := f.annotate(stock.Result, l); err != nil {
 				return nil, Report{}, err
 			}
 		}
 	}
 	return linked, report, nil
-}
-
-// platformRef is the state of one platform of a result.
-type platformRef struct {
-	id  string // the platform's key in the result, "" for a result of one
-	ref gateway.Reference
-}
-
-func platformRefs(res *gateway.Result) ([]platformRef, error) {
-	if res.Ref != nil {
-		return []platformRef{{ref: res.Ref}}, nil
-	}
-	ps, err := exptypes.ParsePlatforms(res.Metadata)
-	if err != nil {
-		return nil, fmt.Errorf("reading the platforms of the result: %w", err)
-	}
-	var refs []platformRef
-	for _, p := range ps.Platforms {
-		if ref := res.Refs[p.ID]; ref != nil {
-			refs = append(refs, platformRef{id: p.ID, ref: ref})
-		}
-	}
-	return refs, nil
 }
 
 // onlyPlatform is the platform that was asked for, when it is one. The result

@@ -17,17 +17,17 @@ const toBeRead = "to be read"
 
 // explain plans without building: the result is empty but for the report. What
 // is not remembered of a base is said to have to be read.
-func explain(ctx context.Context, c gateway.Client, o linkOptions, stock *gateway.Result) (*gateway.Result, error) {
+func explain(ctx context.Context, c gateway.Client, o linkOptions, stock *reading) (*gateway.Result, error) {
 	var report Report
 	if reason := unable(c); reason != "" {
 		report.Platforms = []PlatformReport{{Mode: o.mode, Reason: reason}}
 	} else {
-		refs, err := platformRefs(stock)
+		graphs, err := stock.graphs(ctx)
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range refs {
-			p, err := explainPlatform(ctx, c, o, r)
+		for _, g := range graphs {
+			p, err := explainPlatform(ctx, c, o, g)
 			if err != nil {
 				return nil, err
 			}
@@ -43,23 +43,19 @@ func explain(ctx context.Context, c gateway.Client, o linkOptions, stock *gatewa
 	return res, nil
 }
 
-func explainPlatform(ctx context.Context, c gateway.Client, o linkOptions, r platformRef) (PlatformReport, error) {
-	report := PlatformReport{Platform: r.id, Mode: o.mode}
-	graph, err := graphOf(ctx, r.ref)
-	if err != nil {
-		return report, err
-	}
-	report.Stages = stagesOf(graph, c.BuildOpts().Opts)
-	head, steps := graph.Tail()
+func explainPlatform(ctx context.Context, c gateway.Client, o linkOptions, g platformGraph) (PlatformReport, error) {
+	report := PlatformReport{Platform: g.id, Mode: o.mode}
+	report.Stages = stagesOf(g.Graph, c.BuildOpts().Opts)
+	head, steps := g.Tail()
 	if head == nil {
 		report.Reason = "the image has no base: there is nothing to link to"
 		return report, nil
 	}
-	report.Base = baseImage(graph, head)
-	report.Head = &Instruction{Instruction: instruction(graph.Name(head)), Line: graph.Line(head)}
-	report.Left = left(graph, head)
-	p := newPlan(c, graph, head, steps)
-	p.base = baseOf(graph, head, r.id)
+	report.Base = baseImage(g.Graph, head)
+	report.Head = &Instruction{Instruction: instruction(g.Name(head)), Line: g.Line(head)}
+	report.Left = left(g.Graph, head)
+	p := newPlan(c, g.Graph, head, steps)
+	p.base = baseOf(g.Graph, head, g.id)
 	report.Platform = p.base.Platform
 	if err := p.foresee(ctx, o); err != nil {
 		return report, err

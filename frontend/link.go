@@ -3,7 +3,6 @@ package frontend
 import (
 	"cmp"
 	"context"
-	"fmt"
 
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
@@ -34,21 +33,16 @@ type linkOptions struct {
 
 // link splits one state into head and tail, and builds as much of the tail as
 // is exact on a skeleton of the head.
-func link(ctx context.Context, c gateway.Client, o linkOptions, r platformRef) (*linking, error) {
-	l := &linking{platformRef: r, report: PlatformReport{Platform: cmp.Or(r.id, onlyPlatform(c)), Mode: o.mode}}
-	graph, err := graphOf(ctx, r.ref)
-	if err != nil {
-		return nil, err
-	}
-	l.stock = graph
-	head, steps := graph.Tail()
+func link(ctx context.Context, c gateway.Client, o linkOptions, g platformGraph) (*linking, error) {
+	l := &linking{platformRef: g.platformRef, stock: g.Graph, report: PlatformReport{Platform: cmp.Or(g.id, onlyPlatform(c)), Mode: o.mode}}
+	head, steps := g.Tail()
 	if head == nil || len(steps) == 0 {
 		return l, nil
 	}
-	l.report.Base = baseImage(graph, head)
+	l.report.Base = baseImage(g.Graph, head)
 
-	p := newPlan(c, graph, head, steps)
-	p.base = baseOf(graph, head, r.id)
+	p := newPlan(c, g.Graph, head, steps)
+	p.base = baseOf(g.Graph, head, g.id)
 	l.report.Platform = p.base.Platform
 	l.plan = p
 	if err := l.make(ctx, o); err != nil {
@@ -100,16 +94,4 @@ func (p *plan) make(ctx context.Context, o linkOptions) error {
 		return p.verify(ctx, o.memory)
 	}
 	return nil
-}
-
-func graphOf(ctx context.Context, ref gateway.Reference) (*definition.Graph, error) {
-	st, err := ref.ToState()
-	if err != nil {
-		return nil, fmt.Errorf("reading what the Dockerfile frontend made: %w", err)
-	}
-	def, err := st.Marshal(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading what the Dockerfile frontend made: %w", err)
-	}
-	return definition.Parse(def.ToPB())
 }

@@ -36,6 +36,11 @@ type Memory interface {
 	Recall(ctx context.Context, base Base) (facts []Remembered, remarks []string)
 	// Keep writes facts down. What cannot be written is forgotten.
 	Keep(base Base, facts skeleton.Facts)
+	// HadNoRanges says that the Dockerfile of this place was read before, and never
+	// had ranges.
+	HadNoRanges(dockerfile string) bool
+	// KeepRanges writes down whether the Dockerfile of this place has ranges.
+	KeepRanges(dockerfile string, has bool)
 }
 
 // noMemory forgets everything.
@@ -43,6 +48,8 @@ type noMemory struct{}
 
 func (noMemory) Recall(context.Context, Base) ([]Remembered, []string) { return nil, nil }
 func (noMemory) Keep(Base, skeleton.Facts)                             {}
+func (noMemory) HadNoRanges(string) bool                               { return false }
+func (noMemory) KeepRanges(string, bool)                               {}
 
 // known makes one head of what is remembered of a base, and says which memory
 // stands for which evidence. strict takes only what this machine read from this

@@ -58,6 +58,7 @@ func (f *Frontend) findRanges(ctx context.Context, c gateway.Client) (*ranges, e
 	if err != nil {
 		return nil, src.error(err)
 	}
+	f.memory().KeepRanges(dockerfilePlace(opts), file != nil)
 	if file == nil {
 		return nil, nil
 	}
@@ -110,9 +111,10 @@ func (r *ranges) mark(ctx context.Context) error {
 
 // solve has the Dockerfile frontend read the Dockerfile, and puts the ranges
 // into what it returns.
-func (r *ranges) solve(ctx context.Context) (*gateway.Result, error) {
+func (r *ranges) solve(ctx context.Context) (*reading, error) {
 	if id := r.opts["requestid"]; id != "" {
-		return r.request(ctx, id)
+		res, err := r.request(ctx, id)
+		return &reading{Result: res}, err
 	}
 	res, err := r.read(ctx, r.opts, r.text)
 	if err != nil {
@@ -134,7 +136,7 @@ func (r *ranges) solve(ctx context.Context) (*gateway.Result, error) {
 		}
 		replaced = append(replaced, l)
 	}
-	return res, r.replace(ctx, res, sides, replaced)
+	return &reading{Result: res}, r.replace(ctx, res, sides, replaced)
 }
 
 // read has the Dockerfile frontend read a text in place of the Dockerfile.
@@ -150,24 +152,10 @@ func (r *ranges) read(ctx context.Context, opts map[string]string, text []byte) 
 	return r.c.Solve(ctx, gateway.SolveRequest{Frontend: r.f.Inner, FrontendOpt: opts, FrontendInputs: inputs})
 }
 
-// platformGraph is what the Dockerfile frontend made for one platform.
-type platformGraph struct {
-	platformRef
-	*definition.Graph
-}
-
 // graphs are what a result has for each platform, and the ranges that it needs.
 func (r *ranges) graphs(ctx context.Context, res *gateway.Result) (needed []*dockerfile.Range, graphs []platformGraph, err error) {
-	refs, err := platformRefs(res)
-	if err != nil {
+	if graphs, err = graphsOf(ctx, res); err != nil {
 		return nil, nil, err
-	}
-	for _, ref := range refs {
-		g, err := graphOf(ctx, ref.ref)
-		if err != nil {
-			return nil, nil, err
-		}
-		graphs = append(graphs, platformGraph{ref, g})
 	}
 	for _, rg := range r.file.Ranges {
 		if slices.ContainsFunc(graphs, func(g platformGraph) bool { return g.Op(r.marks[rg]) != nil }) {

@@ -34,8 +34,7 @@ type buildSquash struct {
 
 // stageResult is what a stage is for one platform.
 type stageResult struct {
-	platformRef
-	graph  *definition.Graph
+	platformGraph
 	config *image.Config
 }
 
@@ -83,13 +82,13 @@ func (f *Frontend) squashResult(ctx context.Context, c gateway.Client, o linkOpt
 }
 
 // planSquash answers what a squash of the build would do.
-func (f *Frontend) planSquash(ctx context.Context, c gateway.Client, o linkOptions, rg *ranges, res *gateway.Result) (*gateway.Result, error) {
-	linked, err := stockOf(ctx, c, res)
+func (f *Frontend) planSquash(ctx context.Context, c gateway.Client, o linkOptions, rg *ranges, stock *reading) (*gateway.Result, error) {
+	linked, err := stock.unlinked(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	o.mode = LinkNever
-	s := &buildSquash{Frontend: f, c: c, o: o, res: res, ranges: rg}
+	s := &buildSquash{Frontend: f, c: c, o: o, res: stock.Result, ranges: rg}
 	plans, err := s.plan(ctx, linked)
 	if err != nil {
 		return nil, err
@@ -210,7 +209,7 @@ func (s *buildSquash) keepStage(ctx context.Context, b *squashedBuild) error {
 	if !ok {
 		return errdefs.Internalf("the stage %s has no result for %s", name, b.id)
 	}
-	root := stage.graph.Root()
+	root := stage.Root()
 	in := b.stock.Root()
 	for in != nil && (root == nil || in.Digest != root.Digest) {
 		in = b.stock.Below(in)
@@ -219,9 +218,9 @@ func (s *buildSquash) keepStage(ctx context.Context, b *squashedBuild) error {
 		return errdefs.Invalidf("Name a stage that the target is built FROM, or base or all.", "the target stage does not stand on the stage %q", name)
 	}
 	b.on, b.kept, b.report.Found = "the stage "+name, stage.config.History, FoundStage
-	b.base = stage.graph.Definition(root)
+	b.base = stage.Definition(root)
 	if s.o.mode != LinkNever && unable(s.c) == "" {
-		l, err := link(ctx, s.c, s.o, stage.platformRef)
+		l, err := link(ctx, s.c, s.o, stage.platformGraph)
 		if err != nil {
 			return err
 		}
@@ -247,32 +246,29 @@ func (s *buildSquash) readStage(ctx context.Context, name string) error {
 	}
 	delete(opts, "requestid")
 	opts["target"] = name
-	var res *gateway.Result
+	var stage *reading
 	var err error
 	if s.ranges != nil {
 		of := *s.ranges
 		of.opts = opts
-		res, err = of.solve(ctx)
+		stage, err = of.solve(ctx)
 	} else {
-		res, err = s.solve(ctx, s.c, opts)
+		stage, err = s.solve(ctx, s.c, opts)
 	}
 	if err != nil {
 		return fmt.Errorf("reading the stage %s: %w", name, err)
 	}
-	refs, err := platformRefs(res)
+	graphs, err := stage.graphs(ctx)
 	if err != nil {
 		return err
 	}
 	s.stages = map[string]stageResult{}
-	for _, ref := range refs {
-		st := stageResult{platformRef: ref}
-		if st.graph, err = graphOf(ctx, ref.ref); err != nil {
-			return err
-		}
-		if st.config, err = image.ParseConfig(res.Metadata[exptypes.ExporterImageConfigKey+suffixOf(ref.id)]); err != nil {
+	for _, g := range graphs {
+		st := stageResult{platformGraph: g}
+		if st.config, err = image.ParseConfig(stage.Metadata[exptypes.ExporterImageConfigKey+suffixOf(g.id)]); err != nil {
 			return fmt.Errorf("reading the config of the stage %s: %w", name, err)
 		}
-		s.stages[ref.id] = st
+		s.stages[g.id] = st
 	}
 	return nil
 }
@@ -365,23 +361,6 @@ func (s *buildSquash) report(plans []*squashedBuild) SquashReport {
 		rep.Warnings = append(rep.Warnings, b.report.warnings()...)
 	}
 	return rep
-}
-
-// stockOf are the states of a result as the Dockerfile frontend made them.
-func stockOf(ctx context.Context, c gateway.Client, res *gateway.Result) ([]*linking, error) {
-	refs, err := platformRefs(res)
-	if err != nil {
-		return nil, err
-	}
-	linked := make([]*linking, len(refs))
-	for i, r := range refs {
-		g, err := graphOf(ctx, r.ref)
-		if err != nil {
-			return nil, err
-		}
-		linked[i] = &linking{platformRef: r, stock: g, report: PlatformReport{Platform: cmp.Or(r.id, onlyPlatform(c))}}
-	}
-	return linked, nil
 }
 
 // withoutRequest are options without a request that the Dockerfile frontend does

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -146,6 +147,76 @@ func TestRangeForms(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			wantFiles(t, b.build(t, slug(tt.name), tt.dockerfile, tt.args...), tt.want...)
+		})
+	}
+}
+
+// TestRangesComeAndGo builds the Dockerfile of one place again and again: what it was
+// the last time is never what is built.
+func TestRangesComeAndGo(t *testing.T) {
+	t.Parallel()
+	b := startRanges(t)
+	b.stock(t, "side", "FROM @base@\nRUN touch /side\n")
+	dir := b.context(t, "")
+	for i, tt := range []struct {
+		dockerfile string
+		want       []string
+	}{
+		{"FROM @base@ AS base\nFROM scratch\nCOPY Dockerfile /plain\n", []string{"/plain"}},
+		{"FROM @base@ AS base\nFROM scratch\nCOPY Dockerfile /again\n", []string{"/again"}},
+		{"FROM @base@..@tag:side@\n", []string{"/side"}},
+		{stages + "FROM base..gen\n", []string{"/etc/passwd", "/gen"}},
+		{"FROM scratch\nCOPY Dockerfile /plain\n", []string{"/plain"}},
+	} {
+		bed.WriteFiles(t, dir, bed.Text("Dockerfile", b.expand(tt.dockerfile)))
+		tag := b.ref(fmt.Sprint("turn-", i))
+		b.Docker(t, dir, nil, "relink", "build", "--provenance=false", "--push", "-t", tag, ".").MustSucceed(t)
+		wantFiles(t, b.Image(t, tag, ""), tt.want...)
+	}
+}
+
+// TestRangeOrTag builds a range that could be a tag, and is one: the Dockerfile
+// frontend understands it in its own way.
+func TestRangeOrTag(t *testing.T) {
+	t.Parallel()
+	b := startRanges(t)
+	b.stock(t, "side", "FROM @base@\nRUN touch /side\n")
+	b.stock(t, "side..upper", "FROM @base@\nRUN touch /other\n")
+	dir := b.context(t, "FROM scratch\nCOPY Dockerfile /\n")
+	b.Docker(t, dir, nil, "relink", "build", ".").MustSucceed(t)
+	bed.WriteFiles(t, dir, bed.Text("Dockerfile", b.expand("FROM @tag:side@ AS side\nFROM side AS upper\nRUN touch /upper\nFROM @tag:side@..upper\n")))
+	b.Docker(t, dir, nil, "relink", "build", "--provenance=false", "--push", "-t", b.ref("out"), ".").MustSucceed(t)
+	wantFiles(t, b.Image(t, b.ref("out"), ""), "/upper")
+}
+
+// TestFirstRange wants of a Dockerfile that has got its first range, and of one that
+// has got a mistake, what is said when it was never seen before.
+func TestFirstRange(t *testing.T) {
+	t.Parallel()
+	b := startRanges(t)
+	for name, dockerfile := range map[string]string{
+		"range":         stages + "FROM base..gen\n",
+		"bad range":     stages + "FROM base..gen..more\n",
+		"failing range": stages + "FROM base AS bad\nRUN false\nFROM base..bad\n",
+		"warnings":      "from @base@ AS Base\nFROM @base@..Base\nCOPY --from=Base..@base@ / /\n",
+		"no image":      "FROM @tag:not-there@\n",
+		"mistake":       "FROM @base@\nCOPI f /\n",
+		"failing RUN":   "FROM @base@\nRUN false\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			said := func(dir string) (int, []string) {
+				bed.WriteFiles(t, dir, bed.Text("Dockerfile", b.expand(dockerfile)))
+				r := b.Docker(t, dir, nil, "relink", "build", "--no-cache", ".")
+				return r.Code, regexp.MustCompile(`WARN: .*|ERROR: .*|.* warnings? found`).FindAllString(r.Stderr, -1)
+			}
+			seen := b.context(t, "FROM scratch\nCOPY Dockerfile /\n")
+			b.Docker(t, seen, nil, "relink", "build", ".").MustSucceed(t)
+			code, lines := said(seen)
+			wantCode, want := said(b.context(t, ""))
+			if code != wantCode || !slices.Equal(lines, want) {
+				t.Errorf("exit code %d, want %d\n%q\nwant\n%q", code, wantCode, lines, want)
+			}
 		})
 	}
 }

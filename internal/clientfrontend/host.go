@@ -34,7 +34,7 @@ type Host struct {
 	Features func(map[driver.Feature]bool)
 
 	// Hides, when set, says that a warning of the builder's is not for the user.
-	Hides func(warning string) bool
+	Hides func(*controlapi.VertexWarning) bool
 
 	// Pushed, when set, sees before Response what the builder answers to a build
 	// whose result it pushed.

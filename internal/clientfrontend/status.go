@@ -19,7 +19,7 @@ func (h *Host) interceptStream(ctx context.Context, desc *grpc.StreamDesc, cc *g
 
 type quietStatus struct {
 	grpc.ClientStream
-	hides func(warning string) bool
+	hides func(*controlapi.VertexWarning) bool
 }
 
 func (s quietStatus) RecvMsg(m any) error {
@@ -27,7 +27,7 @@ func (s quietStatus) RecvMsg(m any) error {
 		return err
 	}
 	if status, ok := m.(*controlapi.StatusResponse); ok {
-		status.Warnings = slices.DeleteFunc(status.Warnings, func(w *controlapi.VertexWarning) bool { return s.hides(string(w.Short)) })
+		status.Warnings = slices.DeleteFunc(status.Warnings, s.hides)
 	}
 	return nil
 }

@@ -19,8 +19,9 @@ type Manifests interface {
 // Memory is a frontend.Memory: this machine's store first, then the images that
 // the user named.
 type Memory struct {
-	Store     *Store
-	Manifests Manifests
+	Store       *Store
+	Dockerfiles Dockerfiles
+	Manifests   Manifests
 	// Images are the images whose annotations are believed, as far as their
 	// build cache would be: those of --cache-from, and the tags being replaced.
 	Images []string
@@ -54,6 +55,12 @@ func (m *Memory) Recall(ctx context.Context, base frontend.Base) (out []frontend
 
 // Keep implements frontend.Memory.
 func (m *Memory) Keep(base frontend.Base, facts skeleton.Facts) { m.Store.Keep(base, facts) }
+
+// HadNoRanges implements frontend.Memory.
+func (m *Memory) HadNoRanges(dockerfile string) bool { return m.Dockerfiles.HadNoRanges(dockerfile) }
+
+// KeepRanges implements frontend.Memory.
+func (m *Memory) KeepRanges(dockerfile string, has bool) { m.Dockerfiles.Keep(dockerfile, has) }
 
 // carried reads the facts that an image carries. An image that is not there, or
 // has none, is nothing to speak of.
