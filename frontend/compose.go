@@ -13,80 +13,93 @@ import (
 // definition composes the state: the head, then the layer of every linked step,
 // then the other steps as they were.
 func (p *plan) definition(ctx context.Context) (*pb.Definition, error) {
-	layers, err := p.layers(ctx)
+	b, err := p.layers(ctx)
 	if err != nil {
 		return nil, err
 	}
-	head, err := state(p.graph.Definition(p.head))
+	at, err := b.Merge(append([]*pb.Input{b.Include(p.graph, p.head)}, b.layers...), "[relink] link the layers to the base")
 	if err != nil {
 		return nil, err
 	}
-	at := llb.Merge(append([]llb.State{head}, layers...), p.constraints("[relink] link the layers to the base")...)
 	for _, s := range p.steps[p.linked:] {
-		if at, err = p.put(ctx, s.Step, at); err != nil {
+		if at, err = b.Put(s.Step, at); err != nil {
 			return nil, err
 		}
 	}
-	return marshal(ctx, at, p.constraints("")...)
-}
-
-// constraints are those of the tail's own operations.
-func (p *plan) constraints(name string) []llb.ConstraintsOpt {
-	var opts []llb.ConstraintsOpt
-	if name != "" {
-		opts = append(opts, llb.WithCustomName(name))
-	}
-	if platform := p.steps[0].Platform(); platform != nil {
-		opts = append(opts, llb.Platform(platform.Spec()))
-	}
-	return opts
+	return b.Finish(at), nil
 }
 
 // layers are what each linked step adds. A step is built upon the skeleton and
 // the steps that it needs, so that no other's change is one of it.
-func (p *plan) layers(ctx context.Context) ([]llb.State, error) {
-	b := &layering{
-		skeleton: p.survey.Facts().State(p.constraints("[relink] skeleton of the base")...),
-		states:   make([]llb.State, p.linked),
-		layers:   make([]llb.State, p.linked),
-		needs:    make([][]int, p.linked),
+func (p *plan) layers(ctx context.Context) (*layering, error) {
+	b := &layering{Builder: definition.NewBuilder(p.graph), needs: make([][]int, p.linked)}
+	var err error
+	if b.skeleton, err = p.skeleton(ctx, b.Builder); err != nil {
+		return nil, err
 	}
 	for i := range p.linked {
-		if err := p.layer(ctx, b, i); err != nil {
+		if err := p.layer(b, i); err != nil {
 			return nil, err
 		}
 	}
-	return b.layers, nil
+	return b, nil
 }
 
-// layering are the steps that are built so far.
+// skeleton adds the skeleton of the head to a builder.
+func (p *plan) skeleton(ctx context.Context, b *definition.Builder) (*pb.Input, error) {
+	opts := []llb.ConstraintsOpt{llb.WithCustomName("[relink] skeleton of the base")}
+	if platform := p.steps[0].Platform(); platform != nil {
+		opts = append(opts, llb.Platform(platform.Spec()))
+	}
+	def, err := marshal(ctx, p.survey.Facts().State(opts...), opts...)
+	if err != nil {
+		return nil, err
+	}
+	g, err := definition.Parse(def)
+	if err != nil {
+		return nil, err
+	}
+	return b.Include(g, g.Root()), nil
+}
+
+// layering is a definition of the steps that are built so far. A nil input is the empty
+// file system.
 type layering struct {
-	skeleton llb.State
-	states   []llb.State // the step on its ground
-	layers   []llb.State // what it adds to its ground
+	*definition.Builder
+	skeleton *pb.Input
+	states   []*pb.Input // the step on its ground
+	layers   []*pb.Input // what it adds to its ground
 	needs    [][]int     // the steps that its ground has, in their order
 }
 
-func (p *plan) layer(ctx context.Context, b *layering, i int) error {
+func (p *plan) layer(b *layering, i int) error {
 	s := &p.steps[i]
 	b.needs[i] = p.needed(i, b.needs)
 	p.group(i, b.needs[i])
-	ground := b.ground(b.needs[i])
+	ground, err := b.ground(b.needs[i])
+	if err != nil {
+		return err
+	}
 	put := s.Step
 	if len(s.assumed) > 0 {
 		put = put.AssumeFiles(func(n int) bool { return s.assumed[n] })
 	}
-	at, err := p.put(ctx, put, ground)
+	at, err := b.Put(put, ground)
 	if err != nil {
 		return err
 	}
-	b.states[i] = at
+	var layer *pb.Input
 	if extras := s.Extras(); len(extras) > 0 {
-		b.layers[i], err = p.extra(extras)
-		return err
+		// What a COPY --link adds is a layer as it is.
+		for _, in := range extras {
+			b.Include(p.graph, in)
+		}
+		layer, err = b.Merge(extras, "[relink] layers of COPY --link")
+	} else {
+		layer, err = b.Diff(ground, at, "[relink] layer of "+s.Instruction.Instruction)
 	}
-	b.layers[i] = llb.Diff(ground, at, p.constraints("[relink] layer of "+s.Instruction.Instruction)...)
-	return nil
+	b.states, b.layers = append(b.states, at), append(b.layers, layer)
+	return err
 }
 
 // needed are the steps that step i has to be built upon, with those that they
@@ -125,53 +138,19 @@ func (p *plan) group(i int, needs []int) {
 
 // ground is the skeleton with the steps that are needed: the last one's state
 // when it has just the others below it, else their layers merged.
-func (b *layering) ground(needs []int) llb.State {
+func (b *layering) ground(needs []int) (*pb.Input, error) {
 	if len(needs) == 0 {
-		return b.skeleton
+		return b.skeleton, nil
 	}
 	last := needs[len(needs)-1]
 	if len(b.needs[last]) == len(needs)-1 {
-		return b.states[last]
+		return b.states[last], nil
 	}
-	inputs := []llb.State{b.skeleton}
+	inputs := []*pb.Input{b.skeleton}
 	for _, j := range needs {
 		inputs = append(inputs, b.layers[j])
 	}
-	return llb.Merge(inputs, llb.WithCustomName("[relink] ground of the next instruction"))
-}
-
-// put builds the step on a state.
-func (p *plan) put(ctx context.Context, s definition.Step, on llb.State) (llb.State, error) {
-	def, err := marshal(ctx, on, p.constraints("")...)
-	if err != nil {
-		return llb.State{}, err
-	}
-	ground, err := definition.Parse(def)
-	if err != nil {
-		return llb.State{}, err
-	}
-	b := definition.NewBuilder(p.graph)
-	at, err := b.Put(s, b.Include(ground, ground.Root()))
-	if err != nil {
-		return llb.State{}, err
-	}
-	return state(b.Finish(at))
-}
-
-// extra is what a COPY --link adds, which is a layer as it is.
-func (p *plan) extra(extras []*pb.Input) (llb.State, error) {
-	var layers []llb.State
-	for _, in := range extras {
-		st, err := state(p.graph.Definition(in))
-		if err != nil {
-			return llb.State{}, err
-		}
-		layers = append(layers, st)
-	}
-	if len(layers) == 1 {
-		return layers[0], nil
-	}
-	return llb.Merge(layers, p.constraints("[relink] layers of COPY --link")...), nil
+	return b.Merge(inputs, "[relink] ground of the next instruction")
 }
 
 func state(def *pb.Definition) (llb.State, error) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/util/apicaps"
 	digest "github.com/opencontainers/go-digest"
 	"google.golang.org/protobuf/proto"
 )
@@ -64,6 +65,59 @@ func (b *Builder) Add(op *pb.Op, g *Graph, origin *pb.Input) (*pb.Input, error) 
 		b.append(dt, dgst, g.meta[from], b.located(g, from))
 	}
 	return &pb.Input{Digest: string(dgst), Index: origin.GetIndex()}, nil
+}
+
+// Merge adds a merge of what was added before, the lower first, and returns it. As in
+// llb.Merge, nothing (nil) adds nothing, and one alone is that one.
+func (b *Builder) Merge(inputs []*pb.Input, name string) (*pb.Input, error) {
+	op := &pb.Op{}
+	merge := &pb.MergeOp{}
+	for _, in := range inputs {
+		if in != nil {
+			merge.Inputs = append(merge.Inputs, &pb.MergeInput{Input: int64(len(op.Inputs))})
+			op.Inputs = append(op.Inputs, in)
+		}
+	}
+	switch len(op.Inputs) {
+	case 0:
+		return nil, nil
+	case 1:
+		return op.Inputs[0], nil
+	}
+	op.Op = &pb.Op_Merge{Merge: merge}
+	return b.addNamed(op, name, pb.CapMergeOp)
+}
+
+// Diff adds the difference of what was added before, and returns it. As in llb.Diff,
+// that to nothing (nil) is the upper side.
+func (b *Builder) Diff(lower, upper *pb.Input, name string) (*pb.Input, error) {
+	if lower == nil {
+		return upper, nil
+	}
+	diff := &pb.DiffOp{Lower: &pb.LowerDiffInput{}, Upper: &pb.UpperDiffInput{Input: int64(pb.Empty)}}
+	op := &pb.Op{Inputs: []*pb.Input{lower}, Op: &pb.Op_Diff{Diff: diff}}
+	if upper != nil {
+		op.Inputs, diff.Upper.Input = append(op.Inputs, upper), 1
+	}
+	return b.addNamed(op, name, pb.CapDiffOp)
+}
+
+// addNamed adds an operation that is no instruction's, under a name in the progress.
+func (b *Builder) addNamed(op *pb.Op, name string, needs apicaps.CapID) (*pb.Input, error) {
+	op.Constraints = &pb.WorkerConstraints{}
+	dt, err := proto.MarshalOptions{Deterministic: true}.Marshal(op)
+	if err != nil {
+		return nil, fmt.Errorf("writing an operation: %w", err)
+	}
+	dgst := digest.FromBytes(dt)
+	if !b.seen[dgst] {
+		md := &pb.OpMetadata{
+			Description: map[string]string{"llb.customname": name},
+			Caps:        map[string]bool{string(needs): true},
+		}
+		b.append(dt, dgst, md, nil)
+	}
+	return &pb.Input{Digest: string(dgst)}, nil
 }
 
 // located are the source lines of a graph's operation, counted by the source
