@@ -112,62 +112,87 @@ func (f *Frontend) memory() Memory {
 // but for the history the image configs) is the Dockerfile frontend's word for the
 // whole image and stays as it is.
 func (f *Frontend) linkResult(ctx context.Context, c gateway.Client, o linkOptions, rg *ranges, stock *reading) (*gateway.Result, error) {
-	reason := unable(c)
-	var linked []*linking
-	var report Report
-	var err error
-	if reason != "" || o.mode == LinkNever {
-		linked, err = stock.unlinked(ctx, c)
+	linked, err := f.linkAll(ctx, c, o, stock)
+	if err != nil {
+		return nil, err
+	}
+	var refs []gateway.Reference
+	if o.squash == SquashNone {
+		refs, err = f.solveHeld(ctx, c, o, linked)
 	} else {
-		linked, report, err = f.linkAll(ctx, c, o, stock)
+		err = holdAll(ctx, o, linked)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if reason != "" && o.mode != LinkNever {
-		report.Platforms = []PlatformReport{{Platform: onlyPlatform(c), Mode: o.mode, Reason: reason}}
+	report, err := f.report(c, o, stock, linked)
+	if err != nil {
+		return nil, err
 	}
 	if o.squash != SquashNone {
 		if err := f.squashResult(ctx, c, o, rg, stock.Result, linked); err != nil {
 			return nil, err
 		}
-	} else {
-		report.remarkLayers(stock.Result, linked)
+		if refs, err = f.solveLinked(ctx, c, linked); err != nil {
+			return nil, err
+		}
 	}
-	if err := f.replaceStates(ctx, c, stock.Result, linked); err != nil {
+	if err := replaceStates(ctx, c, stock.Result, linked, refs); err != nil {
 		return nil, err
 	}
 	return withReport(stock.Result, report)
 }
 
-// linkAll links all states, and adds to the annotations of their manifests.
-func (f *Frontend) linkAll(ctx context.Context, c gateway.Client, o linkOptions, stock *reading) ([]*linking, Report, error) {
+// linkAll links all states, where that can be done and is wanted.
+func (f *Frontend) linkAll(ctx context.Context, c gateway.Client, o linkOptions, stock *reading) ([]*linking, error) {
+	if o.mode == LinkNever || unable(c) != "" {
+		return stock.unlinked(ctx, c)
+	}
 	graphs, err := stock.graphs(ctx)
 	if err != nil {
-		return nil, Report{}, err
+		return nil, err
 	}
 	linked := make([]*linking, len(graphs))
-	eg, egctx := errgroup.WithContext(ctx)
+	eg, ctx := errgroup.WithContext(ctx)
 	for i, g := range graphs {
 		eg.Go(func() (err error) {
-			linked[i], err = link(egctx, c, o, g)
+			linked[i], err = link(ctx, c, o, g)
 			return err
 		})
 	}
-	if err := eg.Wait(); err != nil {
-		return nil, Report{}, err
-	}
-	var report Report
+	return linked, eg.Wait()
+}
+
+// holdAll builds what rests on what may not hold.
+func holdAll(ctx context.Context, o linkOptions, linked []*linking) error {
+	eg, ctx := errgroup.WithContext(ctx)
 	for _, l := range linked {
-		l.report.Image = f.Image
-		report.Platforms = append(report.Platforms, l.report)
-		if o.annotate && o.squash != SquashAll {
-			if err := f.annotate(stock.Result, l); err != nil {
-				return nil, Report{}, err
+		eg.Go(func() error { return l.holdAlone(ctx, o) })
+	}
+	return eg.Wait()
+}
+
+// report says what was linked, and adds that to the annotations of the manifests.
+func (f *Frontend) report(c gateway.Client, o linkOptions, stock *reading, linked []*linking) (report Report, err error) {
+	switch reason := unable(c); {
+	case o.mode == LinkNever:
+	case reason != "":
+		report.Platforms = []PlatformReport{{Platform: onlyPlatform(c), Mode: o.mode, Reason: reason}}
+	default:
+		for _, l := range linked {
+			l.report.Image = f.Image
+			report.Platforms = append(report.Platforms, l.reported())
+			if o.annotate && o.squash != SquashAll {
+				if err := f.annotate(stock.Result, l); err != nil {
+					return report, err
+				}
 			}
 		}
 	}
-	return linked, report, nil
+	if o.squash == SquashNone {
+		report.remarkLayers(stock.Result, linked)
+	}
+	return report, nil
 }
 
 // onlyPlatform is the platform that was asked for, when it is one. The result

@@ -45,29 +45,35 @@ func link(ctx context.Context, c gateway.Client, o linkOptions, g platformGraph)
 	p.base = baseOf(g.Graph, head, g.id)
 	l.report.Platform = p.base.Platform
 	l.plan = p
-	if err := l.make(ctx, o); err != nil {
-		return nil, err
-	}
-	l.report.Instructions, l.report.Remarks, l.report.Untouched = p.instructions(), p.remarks, p.untouched()
-	return l, nil
+	return l, l.compose(ctx, o)
 }
 
-// make plans and composes the state. When it rests on what may not hold, on
-// assumptions about the sources of copies or on inherited facts, it is built
-// here: where a copy fails, the sources and the head are looked at.
-func (l *linking) make(ctx context.Context, o linkOptions) error {
-	if err := l.compose(ctx, o); err != nil || l.def == nil {
-		return err
+// hold builds the state when it rests on what may not hold: on assumptions about the
+// sources of copies, or on inherited facts. Where a copy fails, the sources and the head
+// are looked at, and the state is composed anew, which is what it returns.
+func (l *linking) hold(ctx context.Context, o linkOptions, build func(context.Context) error) (anew bool, err error) {
+	if l.def == nil || l.plan == nil || l.plan.certain || l.plan.sound && !l.plan.assumesAny() {
+		return false, nil
 	}
-	if l.plan.sound && !l.plan.assumesAny() {
-		return nil
-	}
-	err := evaluate(ctx, l.plan.c, l.def)
-	if err == nil || !failsInFileAction(err) {
-		return err
+	if err := build(ctx); err == nil || !failsInFileAction(err) {
+		return false, err
 	}
 	l.plan.certain = true
-	return l.compose(ctx, o)
+	return true, l.compose(ctx, o)
+}
+
+// holdAlone does so before anything else is made of the state.
+func (l *linking) holdAlone(ctx context.Context, o linkOptions) error {
+	_, err := l.hold(ctx, o, func(ctx context.Context) error { return evaluate(ctx, l.plan.c, l.def) })
+	return err
+}
+
+// reported is the report of the state.
+func (l *linking) reported() PlatformReport {
+	if p := l.plan; p != nil {
+		l.report.Instructions, l.report.Remarks, l.report.Untouched = p.instructions(), p.remarks, p.untouched()
+	}
+	return l.report
 }
 
 func (l *linking) compose(ctx context.Context, o linkOptions) (err error) {

@@ -3,10 +3,12 @@ package frontend
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/docker-relink/relink/internal/definition"
 )
@@ -14,16 +16,10 @@ import (
 // replaceStates puts the linked states into the result, and into its
 // attestations where these look at the image: an SBOM is made from the state
 // that is exported.
-func (f *Frontend) replaceStates(ctx context.Context, c gateway.Client, res *gateway.Result, linked []*linking) error {
-	if !anyLinked(linked) {
-		return nil
-	}
-	refs, err := f.solveLinked(ctx, c, linked)
-	if err != nil {
-		return err
-	}
-	for i, l := range linked {
-		setRef(res, l.id, refs[i])
+func replaceStates(ctx context.Context, c gateway.Client, res *gateway.Result, linked []*linking, refs []gateway.Reference) error {
+	for i, ref := range refs {
+		l := linked[i]
+		setRef(res, l.id, ref)
 		if l.def == nil {
 			continue
 		}
@@ -52,8 +48,33 @@ func (l *linking) state() *pb.Definition {
 	return l.stock.Definition(l.stock.Root())
 }
 
-// solveLinked gives the states to the builder and returns a reference for each.
+// solveHeld gives the states to the builder and returns a reference for each. Those that
+// rest on what may not hold are built there.
+func (f *Frontend) solveHeld(ctx context.Context, c gateway.Client, o linkOptions, linked []*linking) ([]gateway.Reference, error) {
+	refs, err := f.solveLinked(ctx, c, linked)
+	if err != nil || refs == nil {
+		return nil, err
+	}
+	anew := make([]bool, len(linked))
+	eg, egctx := errgroup.WithContext(ctx)
+	for i, l := range linked {
+		eg.Go(func() (err error) {
+			anew[i], err = l.hold(egctx, o, refs[i].Evaluate)
+			return err
+		})
+	}
+	if err := eg.Wait(); err != nil || !slices.Contains(anew, true) {
+		return refs, err
+	}
+	return f.solveLinked(ctx, c, linked)
+}
+
+// solveLinked gives the states to the builder and returns a reference for each; none at
+// all when all are as the Dockerfile frontend made them.
 func (f *Frontend) solveLinked(ctx context.Context, c gateway.Client, linked []*linking) ([]gateway.Reference, error) {
+	if !anyLinked(linked) {
+		return nil, nil
+	}
 	states := make([]attributed, len(linked))
 	for i, l := range linked {
 		states[i] = attributed{id: l.id, def: l.state()}

@@ -224,6 +224,9 @@ func (s *buildSquash) keepStage(ctx context.Context, b *squashedBuild) error {
 		if err != nil {
 			return err
 		}
+		if err := l.holdAlone(ctx, s.o); err != nil {
+			return err
+		}
 		b.base = l.state()
 	}
 	below, err := definition.Parse(b.base)
