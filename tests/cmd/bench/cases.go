@@ -41,7 +41,9 @@ func (r *runner) cases() []benchmark {
 		r.build("cached build, copies after a RUN", ran, nil),
 		r.build("10,000 files, nothing changed", big, nil),
 		r.build("10,000 files, one changed", big, r.changeOne(big)),
-		r.bake("bake of twenty cached targets", 20),
+		r.bake("bake of twenty cached targets", 20, `output = ["type=cacheonly"]`),
+		r.bake("bake of twenty cached targets and push", 20, `output = ["type=registry"]
+  tags = ["`+r.bed.Registry.Ref("bench/baked")+`:${n}"]`),
 	}
 	cases = append(cases, r.far()...)
 	memory := r.alone("peak memory: `version`", "version")

@@ -46,8 +46,8 @@ func (r *runner) forget() {
 	}
 }
 
-// bake is a bake of so many targets of one context.
-func (r *runner) bake(name string, targets int) benchmark {
+// bake is a bake of so many targets of one context, that go where output says.
+func (r *runner) bake(name string, targets int, output string) benchmark {
 	var numbers []string
 	for i := range targets {
 		numbers = append(numbers, fmt.Sprintf("%q", fmt.Sprint(i)))
@@ -56,7 +56,7 @@ func (r *runner) bake(name string, targets int) benchmark {
   name              = "target-${n}"
   matrix            = { n = [`+strings.Join(numbers, ", ")+`] }
   dockerfile-inline = "FROM `+r.bed.Base(r.t, "debian:bookworm")+`\nCOPY f /usr/local/bin/${n}\nWORKDIR /srv/app\nCOPY f ./\n"
-  output            = ["type=cacheonly"]
+  `+output+`
 }
 `))
 	command := func(plugin string) func() *exec.Cmd {
