@@ -11,7 +11,7 @@ import (
 
 // pruneTime bounds how long the last build on a builder waits for what the builds
 // should not leave behind.
-const pruneTime = 2 * time.Second
+const pruneTime = time.Second
 
 // prune takes what the build should not leave behind out of the builder's cache.
 // A builder that does not let us keeps it: the build itself is done.
