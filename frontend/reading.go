@@ -105,11 +105,7 @@ func (r *reading) hasNoRanges(ctx context.Context) bool {
 		return false
 	}
 	for _, g := range graphs {
-		text := g.Dockerfile()
-		if text == nil {
-			return false
-		}
-		if hasRanges(text) {
+		if text := g.Dockerfile(); text == nil || hasRanges(text) {
 			return false
 		}
 	}
