@@ -55,11 +55,10 @@ func (b *Builder) include(g *Graph, dgst digest.Digest) {
 // cache setting and source lines, and returns its first output. The inputs of
 // op must have been added before.
 func (b *Builder) Add(op *pb.Op, g *Graph, origin *pb.Input) (*pb.Input, error) {
-	dt, err := proto.MarshalOptions{Deterministic: true}.Marshal(op)
+	dt, dgst, err := written(op)
 	if err != nil {
-		return nil, fmt.Errorf("writing an operation: %w", err)
+		return nil, err
 	}
-	dgst := digest.FromBytes(dt)
 	from := digest.Digest(origin.GetDigest())
 	if !b.seen[dgst] {
 		b.append(dt, dgst, g.meta[from], b.located(g, from))
@@ -105,11 +104,10 @@ func (b *Builder) Diff(lower, upper *pb.Input, name string) (*pb.Input, error) {
 // addNamed adds an operation that is no instruction's, under a name in the progress.
 func (b *Builder) addNamed(op *pb.Op, name string, needs apicaps.CapID) (*pb.Input, error) {
 	op.Constraints = &pb.WorkerConstraints{}
-	dt, err := proto.MarshalOptions{Deterministic: true}.Marshal(op)
+	dt, dgst, err := written(op)
 	if err != nil {
-		return nil, fmt.Errorf("writing an operation: %w", err)
+		return nil, err
 	}
-	dgst := digest.FromBytes(dt)
 	if !b.seen[dgst] {
 		md := &pb.OpMetadata{
 			Description: map[string]string{"llb.customname": name},
@@ -118,6 +116,15 @@ func (b *Builder) addNamed(op *pb.Op, name string, needs apicaps.CapID) (*pb.Inp
 		b.append(dt, dgst, md, nil)
 	}
 	return &pb.Input{Digest: string(dgst)}, nil
+}
+
+// written is an operation as definitions have it, and its digest.
+func written(op *pb.Op) ([]byte, digest.Digest, error) {
+	dt, err := proto.MarshalOptions{Deterministic: true}.Marshal(op)
+	if err != nil {
+		return nil, "", fmt.Errorf("writing an operation: %w", err)
+	}
+	return dt, digest.FromBytes(dt), nil
 }
 
 // located are the source lines of a graph's operation, counted by the source
@@ -166,12 +173,12 @@ func (b *Builder) Finish(root *pb.Input) *pb.Definition {
 	if root == nil {
 		return &pb.Definition{}
 	}
-	dt, err := proto.MarshalOptions{Deterministic: true}.Marshal(&pb.Op{Inputs: []*pb.Input{root}})
+	dt, dgst, err := written(&pb.Op{Inputs: []*pb.Input{root}})
 	if err != nil {
-		panic(fmt.Sprintf("writing an operation of one input: %v", err)) // cannot fail: it has no field that could
+		panic(err) // cannot fail: an operation of one input has no field that could
 	}
 	b.def.Def = append(b.def.Def, dt)
-	b.def.Metadata[string(digest.FromBytes(dt))] = &pb.OpMetadata{}
+	b.def.Metadata[string(dgst)] = &pb.OpMetadata{}
 	if len(b.locs) > 0 {
 		b.def.Source = &pb.Source{Infos: b.infos, Locations: b.locs}
 	}
