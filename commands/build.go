@@ -176,8 +176,7 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure) (end func(), verify func(context.Context) error) {
 	auth := registryOptions(dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
-	store := &memory.Store{Dir: memoryDir(dockerCli, "facts")}
-	dockerfiles := dockerfilesHere(dockerCli)
+	remembering := memoryHere(dockerCli, manifests)
 	report.Size, report.Describe = manifests.Size, known.Describe
 	rebases := &rebaseReport{}
 	host := &clientfrontend.Host{
@@ -187,7 +186,7 @@ func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure
 				Default:       frontend.LinkMode(os.Getenv(frontend.LinkArg)),
 				Image:         first(r.Images),
 				Images:        known,
-				Memory:        &memory.Memory{Store: store, Dockerfiles: dockerfiles, Manifests: manifests, Images: append(r.Caches, r.Images...)},
+				Memory:        remembering(append(r.Caches, r.Images...)),
 				Present:       r.Present,
 				Lazy:          r.Lazy,
 				Reserved:      func(key string) bool { return slices.Contains(r.Annotations, key) },
@@ -218,14 +217,19 @@ func memoryDir(dockerCli command.Cli, what string) string {
 	return filepath.Join(buildxDir(dockerCli), "relink", what)
 }
 
-// dockerfilesHere remembers Dockerfiles, whose names are relative to the working
-// directory; where that is not known, nothing of them.
-func dockerfilesHere(dockerCli command.Cli) memory.Dockerfiles {
-	here, err := os.Getwd()
-	if err != nil {
-		return memory.Dockerfiles{}
+// memoryHere gives each build of a command its memory, by the images that it believes.
+// They share what this machine remembers. Where the working directory is not known,
+// nothing is remembered of Dockerfiles, whose names are relative to it.
+func memoryHere(dockerCli command.Cli, manifests memory.Manifests) func(images []string) *memory.Memory {
+	shared := memory.Memory{Store: &memory.Store{Dir: memoryDir(dockerCli, "facts")}, Manifests: manifests}
+	if here, err := os.Getwd(); err == nil {
+		shared.Dockerfiles = memory.Dockerfiles{Dir: memoryDir(dockerCli, "dockerfiles"), At: here}
 	}
-	return memory.Dockerfiles{Dir: memoryDir(dockerCli, "dockerfiles"), At: here}
+	return func(images []string) *memory.Memory {
+		m := shared
+		m.Images = images
+		return &m
+	}
 }
 
 func first(list []string) string {

@@ -176,15 +176,14 @@ func printNotes(w io.Writer, report frontend.DiffReport) {
 func (d *diffRun) useDiff(report *diffReport) (end func()) {
 	auth := registryOptions(d.dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
-	store := &memory.Store{Dir: memoryDir(d.dockerCli, "facts")}
-	dockerfiles := dockerfilesHere(d.dockerCli)
+	remembering := memoryHere(d.dockerCli, manifests)
 	host := &clientfrontend.Host{
 		Build: func(r clientfrontend.Request) gateway.BuildFunc {
 			f := &frontend.Frontend{
 				Inner:    r.Frontend,
 				Default:  frontend.LinkMode(os.Getenv(frontend.LinkArg)),
 				Images:   known,
-				Memory:   &memory.Memory{Store: store, Dockerfiles: dockerfiles, Manifests: manifests, Images: r.Caches},
+				Memory:   remembering(r.Caches),
 				Present:  r.Present,
 				Lazy:     r.Lazy,
 				Listed:   d.listed,
