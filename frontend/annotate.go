@@ -96,7 +96,7 @@ func (p *plan) encodeFacts() (string, error) {
 	if p.inherited != nil {
 		return EncodeFacts(p.inherited.Base, p.inherited.Facts)
 	}
-	return EncodeFacts(p.base, p.survey.Facts())
+	return EncodeFacts(p.base, p.facts)
 }
 
 func parsePlatform(id string) (*ocispecs.Platform, error) {

@@ -3,11 +3,13 @@ package frontend
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 
 	"github.com/docker-relink/relink/internal/definition"
+	"github.com/docker-relink/relink/internal/skeleton"
 )
 
 // definition composes the state: the head, then the layer of every linked step,
@@ -29,60 +31,72 @@ func (p *plan) definition(ctx context.Context) (*pb.Definition, error) {
 	return b.Finish(at), nil
 }
 
-// layers are what each linked step adds. A step is built upon the skeleton and
-// the steps that it needs, so that no other's change is one of it.
+// layers are what each linked step adds. A step is built upon the skeleton of its group,
+// or upon nothing where that is the same, and the steps that it needs, so that no other's
+// change is one of it.
 func (p *plan) layers(ctx context.Context) (*layering, error) {
-	b := &layering{Builder: definition.NewBuilder(p.graph), needs: make([][]int, p.linked)}
-	var err error
-	if b.skeleton, err = p.skeleton(ctx, b.Builder); err != nil {
-		return nil, err
-	}
+	b := &layering{Builder: definition.NewBuilder(p.graph), needs: make([][]int, p.linked), skeletons: map[int]*pb.Input{}}
 	for i := range p.linked {
-		if err := p.layer(b, i); err != nil {
+		b.needs[i] = p.needed(i, b.needs)
+	}
+	p.group(b.needs)
+	for i := range p.linked {
+		if err := p.layer(ctx, b, i); err != nil {
 			return nil, err
 		}
 	}
 	return b, nil
 }
 
-// skeleton adds the skeleton of the head to a builder.
-func (p *plan) skeleton(ctx context.Context, b *definition.Builder) (*pb.Input, error) {
-	opts := []llb.ConstraintsOpt{llb.WithCustomName("[relink] skeleton of the base")}
+// skeleton adds what a group of steps looks at in the head to a builder.
+func (p *plan) skeleton(ctx context.Context, b *definition.Builder, group int) (*pb.Input, error) {
+	steps := slices.DeleteFunc(slices.Clone(p.steps[:p.linked]), func(s step) bool { return s.Group != group })
+	if !slices.ContainsFunc(steps, func(s step) bool { return !s.isBare() }) {
+		return nil, nil
+	}
+	saw := skeleton.NewFacts()
+	for _, s := range steps {
+		saw.Add(s.saw)
+	}
+	opts := []llb.ConstraintsOpt{llb.WithCustomName("[relink] skeleton of the base for " + steps[0].Instruction.Instruction)}
 	if platform := p.steps[0].Platform(); platform != nil {
 		opts = append(opts, llb.Platform(platform.Spec()))
 	}
-	def, err := marshal(ctx, p.survey.Facts().State(opts...), opts...)
-	if err != nil {
-		return nil, err
-	}
-	g, err := definition.Parse(def)
-	if err != nil {
-		return nil, err
-	}
-	return b.Include(g, g.Root()), nil
+	return includeState(ctx, b, saw.State(opts...), opts...)
 }
 
 // layering is a definition of the steps that are built so far. A nil input is the empty
 // file system.
 type layering struct {
 	*definition.Builder
-	skeleton *pb.Input
-	states   []*pb.Input // the step on its ground
-	layers   []*pb.Input // what it adds to its ground
-	needs    [][]int     // the steps that its ground has, in their order
+	skeletons map[int]*pb.Input // by group
+	states    []*pb.Input       // the step on its ground
+	layers    []*pb.Input       // what it adds to its ground
+	needs     [][]int           // the steps that its ground has, in their order
 }
 
-func (p *plan) layer(b *layering, i int) error {
+func (p *plan) layer(ctx context.Context, b *layering, i int) error {
 	s := &p.steps[i]
-	b.needs[i] = p.needed(i, b.needs)
-	p.group(i, b.needs[i])
-	ground, err := b.ground(b.needs[i])
+	if _, ok := b.skeletons[s.Group]; !ok {
+		var err error
+		if b.skeletons[s.Group], err = p.skeleton(ctx, b.Builder, s.Group); err != nil {
+			return err
+		}
+	}
+	ground, err := b.ground(b.skeletons[s.Group], b.needs[i])
 	if err != nil {
 		return err
 	}
 	put := s.Step
 	if len(s.assumed) > 0 {
 		put = put.AssumeFiles(func(n int) bool { return s.assumed[n] })
+	}
+	if ground == nil && !s.copiesSomething() {
+		nothing, err := b.nothing(ctx)
+		if err != nil {
+			return err
+		}
+		put = put.Beside(nothing)
 	}
 	at, err := b.Put(put, ground)
 	if err != nil {
@@ -100,6 +114,24 @@ func (p *plan) layer(b *layering, i int) error {
 	}
 	b.states, b.layers = append(b.states, at), append(b.layers, layer)
 	return err
+}
+
+// nothing adds an operation that makes an empty directory.
+func (b *layering) nothing(ctx context.Context) (*pb.Input, error) {
+	return includeState(ctx, b.Builder, llb.Scratch().File(llb.Mkdir("/", 0o755, llb.WithParents(true)), llb.WithCustomName("[relink] nothing")))
+}
+
+// includeState adds what makes a state to a builder.
+func includeState(ctx context.Context, b *definition.Builder, st llb.State, opts ...llb.ConstraintsOpt) (*pb.Input, error) {
+	def, err := marshal(ctx, st, opts...)
+	if err != nil {
+		return nil, err
+	}
+	g, err := definition.Parse(def)
+	if err != nil {
+		return nil, err
+	}
+	return b.Include(g, g.Root()), nil
 }
 
 // needed are the steps that step i has to be built upon, with those that they
@@ -123,30 +155,43 @@ func (p *plan) needed(i int, needs [][]int) []int {
 	return out
 }
 
-// group gives a step the number of the group that it builds upon, or a new one.
-func (p *plan) group(i int, needs []int) {
-	group := 0
-	for j := range p.steps[:i] {
-		group = max(group, p.steps[j].Group)
+// group numbers the steps that are built upon one another, from 1 in the order of the
+// first of each group.
+func (p *plan) group(needs [][]int) {
+	first := make([]int, len(needs)) // of the group
+	for i := range needs {
+		first[i] = i
+		for _, j := range needs[i] {
+			from, to := max(first[i], first[j]), min(first[i], first[j])
+			for k := range first[:i+1] {
+				if first[k] == from {
+					first[k] = to
+				}
+			}
+		}
 	}
-	group++
-	for _, j := range needs {
-		group = min(group, p.steps[j].Group)
+	groups := 0
+	for i, f := range first {
+		if f == i {
+			groups++
+			p.steps[i].Group = groups
+			continue
+		}
+		p.steps[i].Group = p.steps[f].Group
 	}
-	p.steps[i].Group = group
 }
 
 // ground is the skeleton with the steps that are needed: the last one's state
 // when it has just the others below it, else their layers merged.
-func (b *layering) ground(needs []int) (*pb.Input, error) {
+func (b *layering) ground(below *pb.Input, needs []int) (*pb.Input, error) {
 	if len(needs) == 0 {
-		return b.skeleton, nil
+		return below, nil
 	}
 	last := needs[len(needs)-1]
 	if len(b.needs[last]) == len(needs)-1 {
 		return b.states[last], nil
 	}
-	inputs := []*pb.Input{b.skeleton}
+	inputs := []*pb.Input{below}
 	for _, j := range needs {
 		inputs = append(inputs, b.layers[j])
 	}

@@ -91,13 +91,14 @@ func (p *plan) lookMkdir(ctx context.Context, i int, mk *pb.FileActionMkDir) err
 	if e.Kind == skeleton.Dir {
 		return nil
 	}
-	s.touched.trees = append(s.touched.trees, real)
-	return p.makes(ctx, s, real, mk.Owner.String())
+	s.touched.goal = real
+	return p.makes(ctx, s, real, how(mk.Owner, mk.Mode))
 }
 
-// makes notes the parents of a path that the head does not have.
-func (p *plan) makes(ctx context.Context, s *step, real, how string) error {
-	for _, d := range parents(real) {
+// makes notes the directories on the way to one, and that itself, that the head does not
+// have.
+func (p *plan) makes(ctx context.Context, s *step, dir, how string) error {
+	for _, d := range append([]string{dir}, parents(dir)...) {
 		_, e, err := p.survey.Resolve(ctx, d)
 		if err != nil {
 			return err
@@ -136,11 +137,16 @@ func (p *plan) lookCopy(ctx context.Context, i, n int, cp *pb.FileActionCopy) er
 		return err
 	}
 	s.Destinations = append(s.Destinations, real)
-	if err := p.makes(ctx, s, real, how(cp)); err != nil {
+	dir, at := path.Dir(real), real
+	if e.Kind == skeleton.Absent && strings.HasSuffix(cp.Dest, "/") && !cp.AttemptUnpackDockerCompatibility {
+		// It makes the directory as it makes parents, and writes into it.
+		dir, at = real, real+"/"
+	}
+	if err := p.makes(ctx, s, dir, howCopy(cp)); err != nil {
 		return err
 	}
 	if e.Kind != skeleton.Dir {
-		s.touched.trees = append(s.touched.trees, real)
+		s.touched.trees = append(s.touched.trees, at)
 		if e.Kind == skeleton.File && (p.atHand(in) || p.ofBase(in)) {
 			return p.lookSources(ctx, s, in, cp, real)
 		}
@@ -307,16 +313,9 @@ func mayInclude(patterns []string, rel string) bool {
 // head's own links lead.
 func (p *plan) redirected(ctx context.Context, i int, name string) error {
 	for _, s := range p.steps[:i] {
-		for _, a := range s.Actions() {
-			cp := a.GetCopy()
-			if cp == nil {
-				continue
-			}
-			dest, _, err := p.survey.Resolve(ctx, path.Clean("/"+cp.Dest))
-			if err != nil {
-				return err
-			}
-			if name == dest || !within(name, dest) {
+		for n, a := range s.Actions() {
+			cp, dest := a.GetCopy(), s.Destinations[n]
+			if cp == nil || name == dest || !within(name, dest) {
 				continue
 			}
 			if err := p.brings(ctx, s.Source(a), cp, strings.TrimPrefix(strings.TrimPrefix(name, dest), "/"), name); err != nil {

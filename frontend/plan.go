@@ -22,8 +22,9 @@ type plan struct {
 	base  Base
 	steps []step
 
-	linked  int // how many of the steps, from the first, are linked
-	survey  *skeleton.Survey
+	linked  int              // how many of the steps, from the first, are linked
+	facts   skeleton.Facts   // what the steps look at in the head
+	survey  *skeleton.Survey // that of the step that is looked at
 	sources *sources
 	remarks []string
 	// trees says whether the source of an instruction was a directory before.
@@ -43,6 +44,8 @@ type step struct {
 	Instruction
 	// touched is what the step looks at and writes.
 	touched touched
+	// saw is what it looked at in the head.
+	saw skeleton.Facts
 	// assumed are the copies, by the number of their action, whose source is
 	// held to be a file and not a directory.
 	assumed map[int]bool
@@ -132,7 +135,7 @@ func (p *plan) recalled(ctx context.Context, memory Memory, strict bool) error {
 	head, from := known(p.base, remembered, strict)
 	p.trees = head.Tree
 	return p.look(ctx, head, func(s *step) {
-		e := p.survey.TakeEvidence()
+		e := p.survey.Evidence()
 		s.Evidence = e.String()
 		if r := from[e]; r != nil {
 			s.From = r.From
@@ -160,7 +163,7 @@ func (p *plan) read(ctx context.Context, memory Memory) error {
 	if err := eg.Wait(); err != nil {
 		return err
 	}
-	memory.Keep(p.base, p.survey.Facts())
+	memory.Keep(p.base, p.facts)
 	return nil
 }
 
@@ -219,11 +222,11 @@ func (p *plan) verify(ctx context.Context, memory Memory) error {
 	if p.sound {
 		return nil
 	}
-	said, linked := p.survey.Facts(), p.linked
+	said, linked := p.facts, p.linked
 	if err := p.read(ctx, memory); err != nil {
 		return err
 	}
-	if at := said.Differs(p.survey.Facts()); at != "" {
+	if at := said.Differs(p.facts); at != "" {
 		return fmt.Errorf("verifying the link to %s: %s is not what an earlier base had there", p.base.Repository, at)
 	}
 	if p.linked < linked {
@@ -235,11 +238,14 @@ func (p *plan) verify(ctx context.Context, memory Memory) error {
 
 // look surveys step after step until one does not fit.
 func (p *plan) look(ctx context.Context, head skeleton.Head, done func(*step)) error {
-	p.survey, p.linked, p.sound, p.inherited = skeleton.NewSurvey(head), 0, true, nil
+	p.facts, p.linked, p.sound, p.inherited = skeleton.NewFacts(), 0, true, nil
 	_, vouched := head.(vouchedHead)
 	for i := range p.steps {
 		s := &p.steps[i]
+		p.survey = skeleton.NewSurvey(head)
 		err := p.lookAt(ctx, i, vouched)
+		s.saw = p.survey.Facts()
+		p.facts.Add(s.saw)
 		if unfit := (*skeleton.UnfitError)(nil); errors.As(err, &unfit) {
 			p.stop(i, unfit.Error())
 			return nil
@@ -257,7 +263,7 @@ func (p *plan) look(ctx context.Context, head skeleton.Head, done func(*step)) e
 // operation that the skeleton needs.
 func (p *plan) leaveWhatCannotBeMade() {
 	caps := p.c.BuildOpts().LLBCaps
-	if p.survey.Facts().HasSymlinks() && !caps.Contains(pb.CapFileSymlinkCreate) {
+	if p.facts.HasSymlinks() && !caps.Contains(pb.CapFileSymlinkCreate) {
 		p.leave("the base has a symbolic link on the way, which this builder cannot make in a skeleton")
 	}
 }

@@ -45,10 +45,11 @@ func TestLinksTakeABuilderThatMakesThem(t *testing.T) {
 			head.Proved.Paths["/usr/bin"] = skeleton.Entry{Kind: skeleton.Dir, Mode: 0o755}
 			head.Proved.Paths["/usr/bin/x"] = skeleton.Entry{}
 			head.Proved.Paths["/bin"] = skeleton.Entry{Kind: skeleton.Symlink, Target: "usr/bin"}
-			p := &plan{c: c.builder, survey: skeleton.NewSurvey(head), linked: 1, steps: []step{{Instruction: Instruction{Linked: true, Evidence: "proved"}}}}
-			if _, _, err := p.survey.Resolve(t.Context(), c.path); err != nil {
+			survey := skeleton.NewSurvey(head)
+			if _, _, err := survey.Resolve(t.Context(), c.path); err != nil {
 				t.Fatal(err)
 			}
+			p := &plan{c: c.builder, facts: survey.Facts(), linked: 1, steps: []step{{Instruction: Instruction{Linked: true, Evidence: "proved"}}}}
 			p.leaveWhatCannotBeMade()
 			left := p.steps[0].Instruction
 			if p.linked != c.linked || left.Linked != (c.linked == 1) || (left.Reason == "") != left.Linked || (left.Evidence == "") == left.Linked {

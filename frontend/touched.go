@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -12,24 +13,40 @@ import (
 type touched struct {
 	// reads are the paths that are looked at, with all their components.
 	reads []string
-	// trees are the paths at and below which the step may write.
+	// trees are the paths at and below which the step may write; with a slash at its
+	// end, only those below it.
 	trees []string
-	// made are the parents that the step makes, with the owner and mode that it
-	// gives them.
+	// made are the directories that the step makes where they are not there, with the
+	// owner and mode that it gives them.
 	made []made
+	// goal is the one of them that the step is there to make, "" for none: it does
+	// nothing where that is there already.
+	goal string
 }
 
 type made struct{ path, how string }
 
-// how says with which owner and mode a copy makes the parents of its
-// destination.
-func how(cp *pb.FileActionCopy) string {
-	return cp.Owner.String() + " " + cp.ModeStr + " " + strconv.Itoa(int(cp.Mode))
+// how says with which owner and mode directories are made.
+func how(owner *pb.ChownOpt, mode int32) string {
+	return owner.String() + " " + strconv.FormatInt(int64(mode), 8)
+}
+
+// howCopy says how a copy makes the parents of its destination (fsutil's copy.Copy).
+func howCopy(cp *pb.FileActionCopy) string {
+	if cp.Mode == -1 || cp.ModeStr != "" {
+		return how(cp.Owner, 0o755)
+	}
+	return how(cp.Owner, cp.Mode)
+}
+
+// makes says whether the step makes the directory, or finds it made.
+func (t touched) makes(dir string) bool {
+	return slices.ContainsFunc(t.made, func(m made) bool { return m.path == dir })
 }
 
 // needs says whether the step has to be built upon an earlier one: because they
-// write in one place, because it looks at what the other writes, or because
-// both make a parent, and make it differently.
+// write in one place, because it looks at what the other writes or makes, or because
+// both make a directory, and make it differently.
 func (t touched) needs(earlier touched) bool {
 	for _, w := range earlier.trees {
 		for _, mine := range t.trees {
@@ -44,12 +61,20 @@ func (t touched) needs(earlier touched) bool {
 		}
 	}
 	for _, theirs := range earlier.made {
+		if theirs.path == t.goal {
+			return true
+		}
+		for _, r := range t.reads {
+			if within(r, theirs.path) && !t.makes(theirs.path) {
+				return true
+			}
+		}
 		for _, mine := range t.made {
 			if mine.path == theirs.path && mine.how != theirs.how {
 				return true
 			}
 		}
-		// What one makes as a parent, the other may write over.
+		// What one makes as a directory, the other may write over.
 		for _, mine := range t.trees {
 			if within(theirs.path, mine) {
 				return true

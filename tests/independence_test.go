@@ -66,6 +66,29 @@ func TestIndependence(t *testing.T) {
 	}
 }
 
+// Another instruction, with another look at the base, leaves the layers of the others
+// where they are in a cache.
+func TestAnotherInstruction(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	base, ref := b.Registry.Ref("another/base:1"), b.Registry.Ref("another/app:1")
+	factBase(t, b, base)
+	m := newMachine(t, b)
+	const first, more = "WORKDIR /srv/app\nCOPY --from=build /out/app /usr/bin/\nCOPY conf .\nCOPY etc/ /etc/app/\n", "COPY --chown=app conf /home/app/\n"
+	m.build(t, "relink", factContext(t, b, base, first), ref).MustSucceed(t)
+	before := b.Image(t, ref, "").Layers()
+
+	m.newBuilder(t)
+	dir := factContext(t, b, base, more+first)
+	r := m.build(t, "relink", dir, ref+"b", "--cache-from", ref).MustSucceed(t)
+	after := b.Image(t, ref+"b", "").Layers()
+	if want := slices.Insert(slices.Clone(before), 1, after[1]); !slices.Equal(after, want) {
+		t.Errorf("layers %q, want %q\n%s", after, want, r.Stderr)
+	}
+	wantNoRun(t, r)
+	wantStock(t, m, dir, ref+"b")
+}
+
 func (m *machine) relink(t *testing.T, dir, ref string, args ...string) bed.Result {
 	t.Helper()
 	args = append([]string{"build", "--push", "-t", ref}, args...)

@@ -31,6 +31,9 @@ WORKDIR /srv/app
 COPY --chown=app f /bin/
 COPY --from=build /made /opt/link/made
 COPY --chmod=600 f .
+WORKDIR /new/place
+COPY f ./
+COPY f sub/
 `
 
 // TestOutputs builds for every exporter: what it writes is what it writes of stock's

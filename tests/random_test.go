@@ -95,7 +95,11 @@ func (c *randomCase) path() string {
 	return strings.Join(names, "/")
 }
 
+// mode is often that of plain directories, upon which steps need no skeleton.
 func (c *randomCase) mode(special bool) int64 {
+	if c.IntN(2) == 0 {
+		return 0o755
+	}
 	modes := []int64{0o755, 0o700, 0o711, 0o750, 0o775}
 	if special {
 		modes = append(modes, 0o2775, 0o1777, 0o2711)

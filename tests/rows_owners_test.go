@@ -70,5 +70,10 @@ var workdirRows = []row{
 	onUsrmerge("user with a group from the user database", "USER nobody\nWORKDIR /work\nCOPY f x"),
 	onUsrmerge("user that is not known before workdir", "USER stranger\nWORKDIR /work\nCOPY f x").reporting(anything),
 	onUsrmerge("user before an existing workdir", "USER app\nWORKDIR /opt/real\nCOPY f x"),
+	onUsrmerge("copies into a workdir that was missing", "WORKDIR /new/app\nCOPY f ./\nCOPY f sub/\nCOPY tree .\nCOPY --chown=app f owned/\nCOPY --chmod=0700 f closed/\nWORKDIR sub\nCOPY f ./g").with(
+		bed.Dir("tree", 0o700), bed.Text("tree/x", "x")),
+	onUsrmerge("workdir that copies have made", "COPY tree /new/app/\nWORKDIR /new/app\nWORKDIR d\nCOPY f ./").with(bed.Dir("tree/d", 0o700), bed.Text("tree/d/x", "x")),
+	onUsrmerge("workdir twice", "WORKDIR /new/app\nWORKDIR /new/app\nCOPY f .\nWORKDIR /new/app"),
+	onUsrmerge("workdir and a copy of its name", "WORKDIR /new/app\nCOPY tree /new/app\nCOPY f /new\nCOPY *.none ./none/").with(bed.Dir("tree", 0o700), bed.Text("tree/x", "x")),
 	onUsrmerge("workdir of the head", "WORKDIR /srv/www\nRUN touch made\nCOPY f x\nWORKDIR sub\nCOPY f y"),
 }

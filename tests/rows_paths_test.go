@@ -128,6 +128,8 @@ var treeRows = []row{
 	),
 	onUsrmerge("tree into a symlink that dangles", "COPY tree /opt/dangling").with(bed.Text("tree/x", "x")),
 	onUsrmerge("tree to a missing place", "COPY tree /new/place").with(bed.Dir("tree", 0o2750), bed.Text("tree/x", "x")),
+	onUsrmerge("tree of another mode to plain directories", "COPY tree /opt\nCOPY tree /usr/\nCOPY --chmod=0700 f /usr/lib/f\nCOPY f /usr/lib/\nCOPY f Dockerfile /usr/\nCOPY f /usr/bin").with(
+		bed.Dir("tree", 0o700), bed.Text("tree/x", "x"), bed.Dir("tree/bin", 0o700)),
 	onUsrmerge("tree with a symlink over a file", "COPY tree/ /opt/").with(bed.Link("tree/one", "two")),
 	onUsrmerge("tree with a symlink over a symlink", "COPY tree/ /opt/").with(bed.Link("tree/link", "elsewhere")),
 	onUsrmerge("tree with a symlink over a directory", "COPY tree/ /opt/").with(bed.Link("tree/real", "setgid")).failing("cannot replace to directory"),

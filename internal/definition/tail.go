@@ -14,9 +14,10 @@ type Step struct {
 	Name string
 	Line int
 
-	op  *pb.Op
-	in  *pb.Input
-	raw *Graph
+	op     *pb.Op
+	in     *pb.Input
+	beside *pb.Input
+	raw    *Graph
 }
 
 // Tail splits the graph at the last operation that needs its ground's files to
@@ -96,11 +97,23 @@ func (s Step) Ground() *pb.Input { return s.in }
 // Platform is the platform that the step is for, nil when it has none.
 func (s Step) Platform() *pb.Platform { return s.op.GetPlatform() }
 
+// Beside returns the step with one more input, which it does not use. It is for what
+// would have none on the empty file system: of operations without inputs, builders
+// export no results into caches (ExportRoots in BuildKit's solver/exporter.go). The
+// input must be added to a builder before the step is.
+func (s Step) Beside(in *pb.Input) Step {
+	s.beside = in
+	return s
+}
+
 // Put adds the step to the builder on another ground (nil: the empty file
 // system) and returns its result. What the step copies from stays what it was.
 func (b *Builder) Put(s Step, on *pb.Input) (*pb.Input, error) {
 	op := proto.Clone(s.op).(*pb.Op)
 	r := regrounding{old: s.op.Inputs, on: on}
+	if s.beside != nil {
+		r.slot(s.beside)
+	}
 	switch o := op.Op.(type) {
 	case *pb.Op_Merge:
 		r.merge(s.in, o.Merge)

@@ -32,6 +32,19 @@ func (f Facts) present() []string {
 	return out
 }
 
+// PlainDirs are the paths that are there, parents first, where all of them are
+// directories as operations make them: root's, with mode 0755. It is false where
+// anything else is there.
+func (f Facts) PlainDirs() (dirs []string, all bool) {
+	for _, p := range f.present() {
+		if e := f.Paths[p]; e.Kind != Dir || e.Mode != 0o755 || e.UID != 0 || e.GID != 0 {
+			return nil, false
+		}
+		dirs = append(dirs, p)
+	}
+	return dirs, true
+}
+
 // epoch is the skeleton's only time: its layer is never part of an image, and
 // must be the same whenever it is made.
 var epoch = time.Unix(0, 0).UTC()

@@ -75,13 +75,8 @@ func NewSurvey(head Head) *Survey { return &Survey{head: head, facts: NewFacts()
 // Facts are all that was looked at.
 func (s *Survey) Facts() Facts { return s.facts }
 
-// TakeEvidence returns the weakest evidence that was used since it was last
-// called.
-func (s *Survey) TakeEvidence() Evidence {
-	e := s.evidence
-	s.evidence = Proved
-	return e
-}
+// Evidence is the weakest evidence of all that was looked at.
+func (s *Survey) Evidence() Evidence { return s.evidence }
 
 // Complete looks at everything below a directory, so that whatever is copied
 // there finds what the head has. It is false, and nothing is looked at, when
