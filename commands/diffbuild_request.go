@@ -154,7 +154,7 @@ func (r *diffReport) hides(w *controlapi.VertexWarning) bool {
 }
 
 // take puts the report where the metadata file has it.
-func (r *diffReport) take(response map[string]string) {
+func (r *diffReport) take(_ string, response map[string]string) {
 	if raw, ok := response[frontend.DiffReportKey]; ok {
 		progress.Publish(response, frontend.DiffReportKey, []byte(raw))
 	}

@@ -25,7 +25,7 @@ type rebaseReport struct {
 
 // take reads a report from a builder's response to a build, and puts it where the
 // metadata file has it.
-func (r *rebaseReport) take(response map[string]string) {
+func (r *rebaseReport) take(_ string, response map[string]string) {
 	raw, ok := response[frontend.RebaseReportKey]
 	if !ok {
 		return

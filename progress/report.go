@@ -30,12 +30,21 @@ type Report struct {
 	Size func(ctx context.Context, ref, platform string) (int64, error)
 	// Describe reads the manifests of an image; nil reads none.
 	Describe func(ctx context.Context, ref string) (*image.Description, error)
+	// Target is the target that a build is of, given the build's reference, "" where
+	// it is not known; nil knows none.
+	Target func(ref string) string
 
 	mu       sync.Mutex
 	squashes []*squash
 	rebases  []frontend.RebaseReport
-	builds   []frontend.Report
+	builds   []build
 	sizes    map[string]*size
+}
+
+// build is what the frontend did in one build.
+type build struct {
+	ref string
+	frontend.Report
 }
 
 // size is asked for while the image is being exported, so as not to make the
@@ -91,9 +100,9 @@ func (r *Report) size(ref, platform string) int64 {
 	}
 }
 
-// Take reads the report from a builder's response to a build, and puts it where
-// the metadata file has it.
-func (r *Report) Take(response map[string]string) {
+// Take reads the report from a builder's response to the build of a reference, and puts
+// it where the metadata file has it.
+func (r *Report) Take(ref string, response map[string]string) {
 	r.takeSquash(response)
 	r.takeRebase(response)
 	raw, ok := response[frontend.ReportKey]
@@ -112,7 +121,7 @@ func (r *Report) Take(response map[string]string) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.builds = append(r.builds, rep)
+	r.builds = append(r.builds, build{ref, rep})
 }
 
 // taken reads a report of a kind of its own from a builder's response, and publishes
@@ -192,24 +201,47 @@ func (r *Report) AddTo(file string) error {
 // Print writes a line for every instruction of the tails; nothing when there is
 // nothing to say.
 func (r *Report) Print(w io.Writer) {
-	platforms := r.Platforms()
-	sort.SliceStable(platforms, func(i, j int) bool { return platforms[i].Image < platforms[j].Image })
-	images := map[string]bool{}
+	platforms := r.named()
+	sort.SliceStable(platforms, func(i, j int) bool { return platforms[i].name < platforms[j].name })
+	names := map[string]bool{}
 	for _, p := range platforms {
-		images[p.Image] = true
+		names[p.name] = true
 	}
 	for _, p := range platforms {
 		prefix := "relink"
-		if len(images) > 1 && p.Image != "" {
-			prefix += " " + p.Image
+		if len(names) > 1 && p.name != "" {
+			prefix += " " + p.name
 		}
-		if len(platforms) > len(images) && p.Platform != "" {
+		if len(platforms) > len(names) && p.Platform != "" {
 			prefix += " " + p.Platform
 		}
-		printPlatform(w, prefix, p)
+		printPlatform(w, prefix, p.PlatformReport)
 	}
 	r.printSquashes(w)
 	r.printRebases(w)
+}
+
+// named is a platform of a build under the name of its image, or of its target where the
+// result is no image.
+type named struct {
+	name string
+	frontend.PlatformReport
+}
+
+func (r *Report) named() []named {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []named
+	for _, b := range r.builds {
+		for _, p := range b.Platforms {
+			name := p.Image
+			if name == "" && len(r.builds) > 1 && r.Target != nil {
+				name = r.Target(b.ref)
+			}
+			out = append(out, named{name, p})
+		}
+	}
+	return out
 }
 
 func printPlatform(w io.Writer, prefix string, p frontend.PlatformReport) {

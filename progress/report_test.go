@@ -35,7 +35,7 @@ func TestPrint(t *testing.T) {
 	r := &Report{Size: func(context.Context, string, string) (int64, error) { return 50_000_000, nil }}
 	resp := response(t, linked)
 	r.Planned(context.Background(), map[string][]byte{frontend.ReportKey: []byte(resp[frontend.ReportKey])})
-	r.Take(resp)
+	r.Take("", resp)
 	var out bytes.Buffer
 	r.Print(&out)
 	want := `relink: a remark
@@ -57,8 +57,8 @@ relink: 50MB of the base stayed where they were
 
 func TestPrintNothing(t *testing.T) {
 	r := &Report{}
-	r.Take(map[string]string{"containerimage.digest": "sha256:1"})
-	r.Take(map[string]string{frontend.ReportKey: "not a report"})
+	r.Take("", map[string]string{"containerimage.digest": "sha256:1"})
+	r.Take("", map[string]string{frontend.ReportKey: "not a report"})
 	var out bytes.Buffer
 	if r.Print(&out); out.Len() > 0 {
 		t.Errorf("printed %q", out.String())
@@ -67,12 +67,30 @@ func TestPrintNothing(t *testing.T) {
 
 func TestPrintNamesPlatforms(t *testing.T) {
 	r := &Report{}
-	r.Take(response(t, linked))
-	r.Take(response(t, linked))
+	r.Take("", response(t, linked))
+	r.Take("", response(t, linked))
 	var out bytes.Buffer
 	r.Print(&out)
 	if n := strings.Count(out.String(), "relink linux/amd64: line"); n != 4 {
 		t.Errorf("%d lines name their platform, want 4:\n%s", n, out.String())
+	}
+}
+
+// Builds whose results are no images have the names of their targets.
+func TestPrintNamesTargets(t *testing.T) {
+	r := &Report{Target: func(ref string) string { return "target-" + ref }}
+	r.Take("a", response(t, linked))
+	var alone, both bytes.Buffer
+	r.Print(&alone)
+	if !strings.Contains(alone.String(), "relink: line") {
+		t.Errorf("one build is reported under a name:\n%s", alone.String())
+	}
+	r.Take("b", response(t, linked))
+	r.Print(&both)
+	for _, name := range []string{"target-a", "target-b"} {
+		if n := strings.Count(both.String(), "relink "+name+": line"); n != 2 {
+			t.Errorf("%d lines name %s, want 2:\n%s", n, name, both.String())
+		}
 	}
 }
 
@@ -84,7 +102,7 @@ func TestAddTo(t *testing.T) {
 		}
 	}
 	r := &Report{}
-	r.Take(response(t, linked))
+	r.Take("", response(t, linked))
 
 	write(`{"containerimage.digest":"sha256:1"}`)
 	if err := r.AddTo(file); err != nil {
@@ -112,7 +130,7 @@ func TestExplain(t *testing.T) {
 	r := &Report{}
 	plan := linked
 	plan.Platforms[0].Head = &frontend.Instruction{Instruction: "RUN true", Line: 2}
-	r.Take(response(t, plan))
+	r.Take("", response(t, plan))
 	var text, doc bytes.Buffer
 	if err := r.Explain(&text, "text"); err != nil {
 		t.Fatal(err)

@@ -329,6 +329,11 @@ target "default" {
 	if sent = slices.Compact(sent); len(sent) != 1 {
 		t.Errorf("the context was sent %d times: %q", len(sent), sent)
 	}
+	for _, n := range []int{0, 42, 99} {
+		if want := fmt.Sprintf("relink t%d: line 2 linked: COPY f /opt/link/%d ", n, n); strings.Count(result.Stderr, want) != 1 {
+			t.Errorf("the report does not say %q once", want)
+		}
+	}
 }
 
 var contextSent = regexp.MustCompile(`(?m)^#[0-9]+ transferring context: [0-9.]+MB .*done$`)

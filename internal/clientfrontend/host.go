@@ -25,10 +25,10 @@ type Host struct {
 	// Build makes the function that is run in place of a frontend of the
 	// builder's.
 	Build func(Request) gateway.BuildFunc
-	// Response, when set, sees what the builder answers to a whole build and
-	// may change it: what the frontend left in the result's metadata under
-	// "frontend." arrives there.
-	Response func(exporterResponse map[string]string)
+	// Response, when set, sees what the builder answers to the whole build of this
+	// reference and may change it: what the frontend left in the result's metadata
+	// under "frontend." arrives there.
+	Response func(ref string, exporterResponse map[string]string)
 
 	// Features, when set, is told what a builder can do, as buildx asks for it.
 	Features func(map[driver.Feature]bool)
@@ -120,7 +120,7 @@ func (h *Host) answered(r *controlapi.SolveRequest, resp *controlapi.SolveRespon
 		h.Pushed(resp.ExporterResponse)
 	}
 	if h.Response != nil {
-		h.Response(resp.ExporterResponse)
+		h.Response(r.Ref, resp.ExporterResponse)
 	}
 }
 
