@@ -92,11 +92,13 @@ func (p *plan) layer(ctx context.Context, b *layering, i int) error {
 		put = put.AssumeFiles(func(n int) bool { return s.assumed[n] })
 	}
 	if ground == nil && !s.copiesSomething() {
-		nothing, err := b.nothing(ctx)
+		// Any would do. The builder has this one to make anyway, as a rule.
+		unused := dockerfileState(usualName, fromLinked, "[relink] an input for "+s.Instruction.Instruction)
+		in, err := includeState(ctx, b.Builder, unused)
 		if err != nil {
 			return err
 		}
-		put = put.Beside(nothing)
+		put = put.Beside(in)
 	}
 	at, err := b.Put(put, ground)
 	if err != nil {
@@ -114,11 +116,6 @@ func (p *plan) layer(ctx context.Context, b *layering, i int) error {
 	}
 	b.states, b.layers = append(b.states, at), append(b.layers, layer)
 	return err
-}
-
-// nothing adds an operation that makes an empty directory.
-func (b *layering) nothing(ctx context.Context) (*pb.Input, error) {
-	return includeState(ctx, b.Builder, llb.Scratch().File(llb.Mkdir("/", 0o755, llb.WithParents(true)), llb.WithCustomName("[relink] nothing")))
 }
 
 // includeState adds what makes a state to a builder.
