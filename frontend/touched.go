@@ -31,12 +31,17 @@ func how(owner *pb.ChownOpt, mode int32) string {
 	return owner.String() + " " + strconv.FormatInt(int64(mode), 8)
 }
 
-// howCopy says how a copy makes the parents of its destination (fsutil's copy.Copy).
+// howCopy says how a copy makes the parents of its destination (fsutil's copy.Copy). What
+// may be unpacked is like no other where it has a mode: an archive's parents do not get it.
 func howCopy(cp *pb.FileActionCopy) string {
-	if cp.Mode == -1 || cp.ModeStr != "" {
+	switch {
+	case cp.Mode == -1 || cp.ModeStr != "":
 		return how(cp.Owner, 0o755)
+	case cp.AttemptUnpackDockerCompatibility:
+		return how(cp.Owner, cp.Mode) + ", or as is unpacked to " + cp.Dest
+	default:
+		return how(cp.Owner, cp.Mode)
 	}
-	return how(cp.Owner, cp.Mode)
 }
 
 // makes says whether the step makes the directory, or finds it made.

@@ -59,6 +59,7 @@ var addRows = []row{
 	onUsrmerge("add a tar over other types", "ADD a.tar /opt").withTar(
 		bed.Text("real", "now a file"), bed.Dir("one", 0o700), bed.Link("setgid", "real")).reporting(anything),
 	onUsrmerge("add a tar with an owner", "ADD --chown=app a.tar /opt/new/").withTar(bed.Dir("d", 0o750), bed.Text("d/x", "x").OwnedBy(7, 8)).reporting(anything),
+	onUsrmerge("add a tar with a mode beside a copy with one", "ADD --chmod=0700 a.tar /new/d/\nCOPY --chmod=0700 f /new/x").withTar(bed.Dir("d", 0o750), bed.Text("d/x", "x")).reporting(anything),
 	onUsrmerge("add a tar and then copy", "ADD a.tar /opt/\nCOPY f /opt/t/x").withTar(bed.Link("t", "real")).
 		reporting(unlinked("a symbolic link that an earlier instruction copied")),
 	onUsrmerge("copy a tar", "COPY a.tar /opt/link/").withTar(bed.Text("x", "x")),
