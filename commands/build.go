@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/docker/buildx/localstate"
-	"github.com/docker/buildx/util/confutil"
 	"github.com/docker/cli/cli/command"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
@@ -231,26 +229,6 @@ func memoryHere(dockerCli command.Cli, manifests memory.Manifests) func(images [
 		m := shared
 		m.Images = images
 		return &m
-	}
-}
-
-// targetsHere tells the target that a build is of by the build's reference: buildx keeps
-// that of each build.
-func targetsHere(dockerCli command.Cli) func(ref string) string {
-	return func(ref string) string {
-		kept, err := localstate.New(confutil.NewConfig(dockerCli))
-		if err != nil {
-			return ""
-		}
-		// A reference is below the builder and the node.
-		places, _ := filepath.Glob(filepath.Join(buildxDir(dockerCli), "refs", "*", "*", ref))
-		for _, place := range places {
-			node := filepath.Dir(place)
-			if state, err := kept.ReadRef(filepath.Base(filepath.Dir(node)), filepath.Base(node), ref); err == nil {
-				return state.Target
-			}
-		}
-		return ""
 	}
 }
 

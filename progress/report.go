@@ -233,10 +233,11 @@ func (r *Report) named() []named {
 	defer r.mu.Unlock()
 	var out []named
 	for _, b := range r.builds {
+		target := sync.OnceValue(func() string { return r.Target(b.ref) })
 		for _, p := range b.Platforms {
 			name := p.Image
 			if name == "" && len(r.builds) > 1 && r.Target != nil {
-				name = r.Target(b.ref)
+				name = target()
 			}
 			out = append(out, named{name, p})
 		}
