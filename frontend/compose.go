@@ -92,13 +92,11 @@ func (p *plan) layer(ctx context.Context, b *layering, i int) error {
 		put = put.AssumeFiles(func(n int) bool { return s.assumed[n] })
 	}
 	if ground == nil && !s.copiesSomething() {
-		// Any would do. The builder has this one to make anyway, as a rule.
-		unused := dockerfileState(usualName, fromLinked, "[relink] an input for "+s.Instruction.Instruction)
-		in, err := includeState(ctx, b.Builder, unused)
+		nothing, err := b.Nothing("[relink] an input for " + s.Instruction.Instruction)
 		if err != nil {
 			return err
 		}
-		put = put.Beside(in)
+		put = put.Beside(nothing)
 	}
 	at, err := b.Put(put, ground)
 	if err != nil {

@@ -115,9 +115,11 @@ var stageName = regexp.MustCompile(`^[a-z][a-z0-9_.-]*$`)
 
 // attributionDockerfile is a Dockerfile of one stage, named as the target, that
 // is the state to attribute. The syntax of the user's own is kept, for the same
-// frontend image has to be named.
+// frontend image has to be named. With an ignore file of its own, that of the context
+// is not looked for again, which costs the builder a mount; it says nothing, but is not
+// empty.
 func attributionDockerfile(ctx context.Context, opts map[string]string, syntax string) (*pb.Definition, error) {
-	text := fromLinked
+	text := "FROM " + linkedName
 	if target := opts["target"]; target != "" {
 		if stageName.MatchString(strings.ToLower(target)) {
 			text += " AS " + strings.ToLower(target)
@@ -128,28 +130,16 @@ func attributionDockerfile(ctx context.Context, opts map[string]string, syntax s
 	if syntax != "" {
 		text = "# syntax=" + syntax + "\n" + text
 	}
-	def, err := dockerfileState(cmp.Or(opts["filename"], usualName), text, "[relink] attribute the layers to the request").Marshal(ctx)
+	name := path.Clean("/" + cmp.Or(opts["filename"], "Dockerfile"))
+	st := llb.Scratch().File(
+		llb.Mkdir(path.Dir(name), 0o755, llb.WithParents(true)).
+			Mkfile(name, 0o644, []byte(text+"\n")).Mkfile(name+".dockerignore", 0o644, []byte("#\n")),
+		llb.WithCustomName("[relink] attribute the layers to the request"))
+	def, err := st.Marshal(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("attributing the layers: %w", err)
 	}
 	return def.ToPB(), nil
-}
-
-// What the Dockerfile to attribute a state is called and says as a rule.
-const (
-	usualName  = "Dockerfile"
-	fromLinked = "FROM " + linkedName
-)
-
-// dockerfileState has nothing but a Dockerfile. With an ignore file of its own, that of
-// the context is not looked for again, which costs the builder a mount; it says nothing,
-// but is not empty.
-func dockerfileState(name, text, step string) llb.State {
-	name = path.Clean("/" + name)
-	return llb.Scratch().File(
-		llb.Mkdir(path.Dir(name), 0o755, llb.WithParents(true)).
-			Mkfile(name, 0o644, []byte(text+"\n")).Mkfile(name+".dockerignore", 0o644, []byte("#\n")),
-		llb.WithCustomName(step))
 }
 
 // syntaxOf is what the user's Dockerfile names as its frontend, "" for none.

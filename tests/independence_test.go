@@ -159,3 +159,27 @@ func TestExplain(t *testing.T) {
 		t.Errorf("exit code %d: %s", r.Code, r.Stderr)
 	}
 }
+
+// What WORKDIR makes upon nothing comes from a cache as well: it is made again nowhere, so
+// that its layer stays the same.
+func TestWorkdirFromCache(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	base, ref := b.Registry.Ref("workdir/base:1"), b.Registry.Ref("workdir/app:1")
+	factBase(t, b, base)
+	dir := factContext(t, b, base, "WORKDIR /srv/app\nCOPY conf .\n")
+	for name, cache := range map[string]struct{ to, from string }{
+		"inline": {"type=inline", ref},
+		"min":    {"type=registry,mode=min,ref=" + ref + "-min", ref + "-min"},
+		"max":    {"type=registry,mode=max,ref=" + ref + "-max", ref + "-max"},
+	} {
+		m := newMachine(t, b)
+		m.relink(t, dir, ref, "--cache-to", cache.to)
+		before := b.Image(t, ref, "").Layers()
+		m.newBuilder(t)
+		r := m.relink(t, dir, ref+"b", "--cache-from", cache.from)
+		if after := b.Image(t, ref+"b", "").Layers(); !slices.Equal(after, before) {
+			t.Errorf("%s: layers %q, want %q\n%s", name, after, before, r.Stderr)
+		}
+	}
+}

@@ -101,6 +101,13 @@ func (b *Builder) Diff(lower, upper *pb.Input, name string) (*pb.Input, error) {
 	return b.addNamed(op, name, pb.CapDiffOp)
 }
 
+// Nothing adds an operation that makes the empty file system, the difference of nothing
+// to nothing, and returns it. Builders keep no files for it and do nothing to make it.
+func (b *Builder) Nothing(name string) (*pb.Input, error) {
+	diff := &pb.DiffOp{Lower: &pb.LowerDiffInput{Input: int64(pb.Empty)}, Upper: &pb.UpperDiffInput{Input: int64(pb.Empty)}}
+	return b.addNamed(&pb.Op{Op: &pb.Op_Diff{Diff: diff}}, name, pb.CapDiffOp)
+}
+
 // addNamed adds an operation that is no instruction's, under a name in the progress.
 func (b *Builder) addNamed(op *pb.Op, name string, needs apicaps.CapID) (*pb.Input, error) {
 	op.Constraints = &pb.WorkerConstraints{}
