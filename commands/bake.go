@@ -33,7 +33,7 @@ func newBakeCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, er
 		}
 		report := &progress.Report{}
 		run := func() error { return runStock(cmd, args) }
-		if err := runReported(cmd.Context(), dockerCli, report, run); err != nil {
+		if err := runReported(cmd, dockerCli, report, run); err != nil {
 			return err
 		}
 		if !silent(cmd) {

@@ -57,10 +57,10 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 		}
 		report := &progress.Report{}
 		run := func() error { return runStock(cmd, args) }
-		if err := runReported(cmd.Context(), dockerCli, report, run); err != nil {
+		if err := runReported(cmd, dockerCli, report, run); err != nil {
 			return err
 		}
-		if file, _ := cmd.Flags().GetString("metadata-file"); file != "" {
+		if file := metadataFile(cmd); file != "" {
 			if err := report.AddTo(file); err != nil {
 				return err
 			}
@@ -78,14 +78,19 @@ func newBuildCmd(stock *cobra.Command, dockerCli command.Cli) (*cobra.Command, e
 
 // runReported runs a command of buildx with our frontend in the client, which
 // reports what it did, and looks at what was pushed where that has to be.
-func runReported(ctx context.Context, dockerCli command.Cli, report *progress.Report, run func() error) error {
+func runReported(cmd *cobra.Command, dockerCli command.Cli, report *progress.Report, run func() error) error {
 	failed := &failure{}
-	end, verify := useFrontend(dockerCli, report, failed)
+	end, verify := useFrontend(dockerCli, report, failed, metadataFile(cmd) != "")
 	defer end()
 	if err := run(); err != nil {
 		return withHint(failed.explain(err))
 	}
-	return verify(ctx)
+	return verify(cmd.Context())
+}
+
+func metadataFile(cmd *cobra.Command) string {
+	file, _ := cmd.Flags().GetString("metadata-file")
+	return file
 }
 
 // withHint says what to do when there is no engine to build with.
@@ -172,8 +177,9 @@ func checkBuildArgs(flags *pflag.FlagSet) error {
 
 // useFrontend makes every builder that is loaded from now on run our frontend
 // in the client, and returns the function that ends it, and the one that verifies
-// rebases that were pushed.
-func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure) (end func(), verify func(context.Context) error) {
+// rebases that were pushed. With withRecord, buildx reads the provenance of each build
+// in the builder's record of it.
+func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure, withRecord bool) (end func(), verify func(context.Context) error) {
 	auth := registryOptions(dockerCli)
 	manifests, known := registry.NewReader(auth), registry.NewImages(auth)
 	remembering := memoryHere(dockerCli, manifests)
@@ -192,6 +198,7 @@ func useFrontend(dockerCli command.Cli, report *progress.Report, failed *failure
 				Reserved:      func(key string) bool { return slices.Contains(r.Annotations, key) },
 				ReservedIndex: func(key string) bool { return r.DockerTypes || slices.Contains(r.IndexAnnotations, key) },
 				Stored:        r.Stored,
+				Unattested:    r.Unattested && !withRecord,
 			}
 			return failed.watch(func(ctx context.Context, c gateway.Client) (*gateway.Result, error) {
 				res, err := f.Build(ctx, c)

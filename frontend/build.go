@@ -39,6 +39,9 @@ type Frontend struct {
 	// Stored says that the result becomes an image and nothing else, so that it has
 	// the attestations that are for images alone.
 	Stored bool
+	// Unattested says that nothing that the result becomes has attestations that are
+	// for images alone.
+	Unattested bool
 	// Images tells what registries know of images; nil knows nothing.
 	Images Images
 	// Listed says of a layer, by its DiffID, that the paths in it are known, so that

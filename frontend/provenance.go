@@ -7,12 +7,15 @@ import (
 	"maps"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/frontend/attestations"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
+	"github.com/moby/buildkit/solver/result"
 
 	"github.com/docker-relink/relink/internal/definition"
 )
@@ -25,7 +28,9 @@ const linkedName = "relink.linked"
 // there is to be provenance they come by way of the Dockerfile frontend, for a
 // request with these options and this syntax.
 func (f *Frontend) solveStates(ctx context.Context, c gateway.Client, states []attributed, opts map[string]string, syntax string) ([]gateway.Reference, error) {
-	if wantsProvenance(c.BuildOpts().Opts) {
+	if wanted, err := f.wantsProvenance(c.BuildOpts().Opts); err != nil {
+		return nil, err
+	} else if wanted {
 		return f.attribute(ctx, c, opts, syntax, states)
 	}
 	refs := make([]gateway.Reference, len(states))
@@ -37,6 +42,22 @@ func (f *Frontend) solveStates(ctx context.Context, c gateway.Client, states []a
 		refs[i] = ref
 	}
 	return refs, nil
+}
+
+// wantsProvenance says whether anything has the provenance that was asked for. buildx
+// asks for one that is for images alone (build.toSolveOpt), which other outputs leave out
+// (BuildKit's exporter/local, proc.ProvenanceProcessor).
+func (f *Frontend) wantsProvenance(opts map[string]string) (bool, error) {
+	wanted, err := attestations.Parse(opts)
+	if err != nil {
+		return false, fmt.Errorf("reading the attestations: %w", err)
+	}
+	attrs, ok := wanted[attestations.KeyTypeProvenance]
+	if !ok {
+		return false, nil
+	}
+	inline, _ := strconv.ParseBool(attrs[result.AttestationInlineOnlyKey]) // else it is for all
+	return !f.Unattested || !inline, nil
 }
 
 // attributed is the state of one platform of a result.

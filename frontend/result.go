@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	gateway "github.com/moby/buildkit/frontend/gateway/client"
 	"github.com/moby/buildkit/solver/pb"
@@ -99,23 +98,17 @@ func setRef(res *gateway.Result, id string, ref gateway.Reference) {
 	}
 }
 
-func wantsProvenance(opts map[string]string) bool {
-	for k := range opts {
-		if strings.HasPrefix(k, "attest:provenance") {
-			return true
-		}
-	}
-	return false
-}
-
 // replaceInAttestations has what was made of the stock state made of the linked
 // one: the scanner of an SBOM reads the image that is exported.
 func (l *linking) replaceInAttestations(ctx context.Context, c gateway.Client, res *gateway.Result) error {
+	atts := res.Attestations[l.id]
+	if len(atts) == 0 {
+		return nil
+	}
 	with, err := definition.Parse(l.def)
 	if err != nil {
 		return err
 	}
-	atts := res.Attestations[l.id]
 	for i := range atts {
 		if atts[i].Ref == nil {
 			continue

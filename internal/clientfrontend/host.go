@@ -65,6 +65,9 @@ type Request struct {
 	// Stored says that the result becomes an image of the builder or of a registry
 	// and nothing else: then it has attestations that are for images alone.
 	Stored bool
+	// Unattested says that the result becomes no image: nothing that it becomes has
+	// attestations that are for images alone.
+	Unattested bool
 	// DockerTypes says that the user wants Docker's media types, which know no
 	// annotations of an index.
 	DockerTypes bool

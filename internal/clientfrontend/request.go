@@ -5,14 +5,16 @@ import (
 	"strings"
 
 	controlapi "github.com/moby/buildkit/api/services/control"
+	"github.com/moby/buildkit/client"
 	"github.com/moby/buildkit/exporter/containerimage/exptypes"
 )
 
 // request reads from a build's request what its frontend may want to know.
 func request(frontend string, r *controlapi.SolveRequest) Request {
-	out := Request{Frontend: frontend, Stored: len(r.Exporters) > 0}
+	out := Request{Frontend: frontend, Stored: len(r.Exporters) > 0, Unattested: true}
 	for _, e := range r.Exporters {
 		out.Stored = out.Stored && e.Type == "image"
+		out.Unattested = out.Unattested && (e.Type == client.ExporterLocal || e.Type == client.ExporterTar)
 		if oci, err := strconv.ParseBool(e.Attrs["oci-mediatypes"]); err == nil && !oci {
 			out.DockerTypes = true
 		}
