@@ -62,7 +62,7 @@ func TestBare(t *testing.T) {
 		"a directory below":                 {copyTo("/usr/bin/", llb.CopyInfo{}), with("/usr/bin/x", skeleton.Entry{Kind: skeleton.Dir, Mode: root755}), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := stepsOf(t, c.action)[0]
+			s := planOf(t, c.action).steps[0]
 			if s.saw.Paths = c.saw; s.isBare() != c.bare {
 				t.Errorf("bare is %t, want %t: %v", !c.bare, c.bare, s.Actions())
 			}
@@ -70,12 +70,7 @@ func TestBare(t *testing.T) {
 	}
 }
 
-// stepsOf are the steps of a tail of file operations.
-func stepsOf(t *testing.T, actions ...*llb.FileAction) []step {
-	t.Helper()
-	return planOf(t, actions...).steps
-}
-
+// planOf is the plan of a tail of file operations.
 func planOf(t *testing.T, actions ...*llb.FileAction) *plan {
 	t.Helper()
 	st := llb.Image("base")

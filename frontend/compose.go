@@ -62,7 +62,15 @@ func (p *plan) skeleton(ctx context.Context, b *definition.Builder, group int) (
 	if platform := p.steps[0].Platform(); platform != nil {
 		opts = append(opts, llb.Platform(platform.Spec()))
 	}
-	return includeState(ctx, b, saw.State(opts...), opts...)
+	def, err := marshal(ctx, saw.State(opts...), opts...)
+	if err != nil {
+		return nil, err
+	}
+	g, err := definition.Parse(def)
+	if err != nil {
+		return nil, err
+	}
+	return b.Include(g, g.Root()), nil
 }
 
 // layering is a definition of the steps that are built so far. A nil input is the empty
@@ -114,19 +122,6 @@ func (p *plan) layer(ctx context.Context, b *layering, i int) error {
 	}
 	b.states, b.layers = append(b.states, at), append(b.layers, layer)
 	return err
-}
-
-// includeState adds what makes a state to a builder.
-func includeState(ctx context.Context, b *definition.Builder, st llb.State, opts ...llb.ConstraintsOpt) (*pb.Input, error) {
-	def, err := marshal(ctx, st, opts...)
-	if err != nil {
-		return nil, err
-	}
-	g, err := definition.Parse(def)
-	if err != nil {
-		return nil, err
-	}
-	return b.Include(g, g.Root()), nil
 }
 
 // needed are the steps that step i has to be built upon, with those that they
