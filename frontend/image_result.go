@@ -135,7 +135,7 @@ func makesIndex(opts map[string]string, stored bool) bool {
 		return false // It comes again where they are made.
 	}
 	for _, attrs := range requested {
-		if !strings.EqualFold(attrs["disabled"], "true") && (stored || !strings.EqualFold(attrs["inline-only"], "true")) {
+		if !strings.EqualFold(attrs["disabled"], "true") && (stored || !inlineOnly(attrs)) {
 			return true
 		}
 	}

@@ -46,7 +46,7 @@ func (f *Frontend) solveStates(ctx context.Context, c gateway.Client, states []a
 
 // wantsProvenance says whether anything has the provenance that was asked for. buildx
 // asks for one that is for images alone (build.toSolveOpt), which other outputs leave out
-// (BuildKit's exporter/local, proc.ProvenanceProcessor).
+// (BuildKit's exporter/local).
 func (f *Frontend) wantsProvenance(opts map[string]string) (bool, error) {
 	wanted, err := attestations.Parse(opts)
 	if err != nil {
@@ -56,8 +56,14 @@ func (f *Frontend) wantsProvenance(opts map[string]string) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	inline, _ := strconv.ParseBool(attrs[result.AttestationInlineOnlyKey]) // else it is for all
-	return !f.Unattested || !inline, nil
+	return !f.Unattested || !inlineOnly(attrs), nil
+}
+
+// inlineOnly says whether an attestation is for images alone, as BuildKit reads that
+// (proc.ProvenanceProcessor).
+func inlineOnly(attrs map[string]string) bool {
+	inline, _ := strconv.ParseBool(attrs[result.AttestationInlineOnlyKey])
+	return inline
 }
 
 // attributed is the state of one platform of a result.
