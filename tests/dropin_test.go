@@ -124,10 +124,7 @@ func underEnvironment(t *testing.T, b *bed.Bed, plugin, dir, env string) outcome
 		return made
 	}
 	var manifest struct{ MediaType string }
-	raw := b.Docker(t, dir, nil, "buildx", "imagetools", "inspect", "--raw", made.ref).MustSucceed(t).Stdout
-	if err := json.Unmarshal([]byte(raw), &manifest); err != nil {
-		t.Fatal(err)
-	}
+	b.Docker(t, dir, nil, "buildx", "imagetools", "inspect", "--raw", made.ref).JSON(t, &manifest)
 	made.pushed = manifest.MediaType
 	data, err := os.ReadFile(metadata)
 	if err != nil {

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
@@ -66,10 +65,7 @@ func (m station) heldBuild(t *testing.T, h held, dockerfile string) <-chan bed.R
 func (m station) size(t *testing.T) int {
 	t.Helper()
 	var status struct{ Size int }
-	out := m.relink(t, "/", nil, "builder", "status", "--format", "json").MustSucceed(t).Stdout
-	if err := json.Unmarshal([]byte(out), &status); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	m.relink(t, "/", nil, "builder", "status", "--format", "json").JSON(t, &status)
 	return status.Size
 }
 

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -211,10 +210,8 @@ func (m station) knowsItself(t *testing.T, build, run string) {
 			Can             bool
 		}
 	}
-	result := m.relink(t, "/", nil, "builder", "status", "--format", "json").MustSucceed(t)
-	if err := json.Unmarshal([]byte(result.Stdout), &status); err != nil {
-		t.Fatalf("%v\n%s", err, result.Stdout)
-	}
+	result := m.relink(t, "/", nil, "builder", "status", "--format", "json")
+	result.JSON(t, &status)
 	if run == "" {
 		run = build
 	}

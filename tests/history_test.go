@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"encoding/json"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -68,7 +67,7 @@ type material struct {
 func (m *machine) recorded(t *testing.T, plugin, dir string, args ...string) (out record) {
 	t.Helper()
 	m.bed.Docker(t, dir, m.env, append(append([]string{plugin, "build"}, args...), ".")...).MustSucceed(t)
-	m.history(t, &out, "inspect", "^0", "--format", "json")
+	m.bed.Docker(t, "", m.env, "buildx", "history", "inspect", "^0", "--format", "json").JSON(t, &out)
 	for i := range out.Materials {
 		// The same image is named by its digest, or has it beside its name.
 		out.Materials[i].URI, _, _ = strings.Cut(out.Materials[i].URI, "?")
@@ -79,16 +78,7 @@ func (m *machine) recorded(t *testing.T, plugin, dir string, args ...string) (ou
 			ExternalParameters struct{ Request struct{ Frontend string } }
 		}
 	}
-	m.history(t, &provenance, "inspect", "attachment", "^0", "--type", "provenance")
+	m.bed.Docker(t, "", m.env, "buildx", "history", "inspect", "attachment", "^0", "--type", "provenance").JSON(t, &provenance)
 	out.frontend = provenance.BuildDefinition.ExternalParameters.Request.Frontend
 	return out
-}
-
-// history reads what a command about the builder's records prints.
-func (m *machine) history(t *testing.T, into any, args ...string) {
-	t.Helper()
-	out := m.bed.Docker(t, "", m.env, append([]string{"buildx", "history"}, args...)...).MustSucceed(t).Stdout
-	if err := json.Unmarshal([]byte(out), into); err != nil {
-		t.Fatalf("reading the record: %v\n%s", err, out)
-	}
 }

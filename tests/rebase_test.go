@@ -154,10 +154,7 @@ type rebaseReport struct {
 // plan is what a dry run says.
 func (r rebaseRepo) plan(t *testing.T, args ...string) (report rebaseReport) {
 	t.Helper()
-	result := r.rebase(t, append([]string{"--dry-run", "--format", "json"}, args...)...).MustSucceed(t)
-	if err := json.Unmarshal([]byte(result.Stdout), &report); err != nil {
-		t.Fatalf("reading the plan: %v\n%s", err, result.Stdout)
-	}
+	r.rebase(t, append([]string{"--dry-run", "--format", "json"}, args...)...).JSON(t, &report)
 	return report
 }
 

@@ -37,10 +37,7 @@ func resultContext(t *testing.T, b *bed.Bed, dockerfile string) string {
 // inspect reads a part of an image's attestations by stock buildx.
 func inspect(t *testing.T, b *bed.Bed, ref, part string, into any) {
 	t.Helper()
-	out := b.Docker(t, "", nil, "buildx", "imagetools", "inspect", "--format", "{{json "+part+"}}", ref).MustSucceed(t).Stdout
-	if err := json.Unmarshal([]byte(out), into); err != nil {
-		t.Fatalf("reading %s of %s: %v\n%s", part, ref, err, out)
-	}
+	b.Docker(t, "", nil, "buildx", "imagetools", "inspect", "--format", "{{json "+part+"}}", ref).JSON(t, into)
 }
 
 // The scanner of an SBOM sees the image as stock buildx makes it.

@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -356,11 +355,8 @@ func TestSquashPlan(t *testing.T) {
 	r := newSquashRepo(t, "plan")
 	r.stack(t, 3)
 	mark := r.bed.Registry.Mark(t)
-	result := r.squash(t, r.ref("app:1"), "--base", r.ref("base:1"), "--dry-run", "--format=json", "--push", "-t", r.ref("out:1")).MustSucceed(t)
 	var report squashReport
-	if err := json.Unmarshal([]byte(result.Stdout), &report); err != nil {
-		t.Fatalf("reading the plan: %v\n%s", err, result.Stdout)
-	}
+	r.squash(t, r.ref("app:1"), "--base", r.ref("base:1"), "--dry-run", "--format=json", "--push", "-t", r.ref("out:1")).JSON(t, &report)
 	if p := report.Platforms[0]; len(p.Kept) != 1 || len(p.Squashed) != 3 || p.Squashed[2].Size == 0 || p.Found != "--base" || len(report.Warnings) != 1 {
 		t.Errorf("the plan is %+v", report)
 	}

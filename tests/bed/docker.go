@@ -3,6 +3,7 @@ package bed
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -28,6 +29,16 @@ func (r Result) MustSucceed(t testing.TB) Result {
 		t.Fatalf("%q: exit code %d\n%s%s", r.Args, r.Code, r.Stdout, r.Stderr)
 	}
 	return r
+}
+
+// JSON reads what was printed on stdout, which must be one document, and fails the test
+// when the run failed or that is none.
+func (r Result) JSON(t testing.TB, into any) {
+	t.Helper()
+	r.MustSucceed(t)
+	if err := json.Unmarshal([]byte(r.Stdout), into); err != nil {
+		t.Fatalf("%q: reading what it printed: %v\n%s", r.Args, err, r.Stdout)
+	}
 }
 
 // Docker runs the real Docker CLI in dir with the bed's own configuration, in
