@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// TestBuildHasFlagsOfBuildx holds build to the promise that a script which
-// calls "docker buildx build" works with the word changed: every flag, hidden
-// or not, is there and means the same.
-func TestBuildHasFlagsOfBuildx(t *testing.T) {
+// TestCommandsHaveFlagsOfBuildx holds build and bake to the promise that a script which
+// calls those of buildx works with the word changed: every flag, hidden or not, is
+// there and means the same.
+func TestCommandsHaveFlagsOfBuildx(t *testing.T) {
 	for _, experimental := range []string{"", "1"} {
 		t.Run("BUILDX_EXPERIMENTAL="+experimental, func(t *testing.T) {
 			t.Setenv("BUILDX_EXPERIMENTAL", experimental)
@@ -29,10 +29,12 @@ func TestBuildHasFlagsOfBuildx(t *testing.T) {
 			}
 			sameFlags(t, "global", stock.PersistentFlags(), ours.PersistentFlags())
 
-			stockBuild, ourBuild := find(t, stock, "build"), find(t, ours, "build")
-			sameFlags(t, "build", stockBuild.Flags(), ourBuild.Flags())
-			if stockBuild.Use != ourBuild.Use || !slices.Equal(stockBuild.Aliases, ourBuild.Aliases) {
-				t.Errorf("build is used as %q %q, want %q %q", ourBuild.Use, ourBuild.Aliases, stockBuild.Use, stockBuild.Aliases)
+			for _, name := range []string{"build", "bake"} {
+				want, got := find(t, stock, name), find(t, ours, name)
+				sameFlags(t, name, want.Flags(), got.Flags())
+				if want.Use != got.Use || !slices.Equal(want.Aliases, got.Aliases) {
+					t.Errorf("%s is used as %q %q, want %q %q", name, got.Use, got.Aliases, want.Use, want.Aliases)
+				}
 			}
 		})
 	}

@@ -249,7 +249,9 @@ func TestBakeDefinitions(t *testing.T) {
 	definition := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, hcl) }))
 	t.Cleanup(definition.Close)
 	dir := filepath.Join(t.TempDir(), "definitions")
-	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), f, bed.Text("docker-bake.hcl", hcl), bed.Text("more.json", `{"target":{"default":{"labels":{"a":"b"}}}}`))
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), f, bed.Text("docker-bake.hcl", hcl), bed.Text("more.json", `{"target":{"default":{"labels":{"a":"b"}}}}`),
+		bed.Text("compose.yaml", "services:\n  app:\n    build:\n      dockerfile_inline: |\n        FROM "+b.Base(t, "usrmerge")+
+			"\n        COPY f /opt/link/x\n      x-bake:\n        output: [type=cacheonly]\n"))
 	for _, tt := range []struct {
 		name  string
 		args  []string
@@ -257,6 +259,7 @@ func TestBakeDefinitions(t *testing.T) {
 	}{
 		{name: "the input", args: []string{"-f", "-"}, stdin: hcl},
 		{name: "several files", args: []string{"-f", "docker-bake.hcl", "-f", "more.json"}},
+		{name: "a Compose file", args: []string{"-f", "compose.yaml"}},
 		{name: "a repository", args: []string{web + "/git/repo.git"}},
 		{name: "a directory of a repository and a target", args: []string{web + "/git/repo.git#main:sub", "-f", "other.hcl", "other"}},
 		{name: "a definition by URL, here", args: []string{definition.URL + "/docker-bake.hcl"}},

@@ -62,6 +62,28 @@ target "range" {
 	}
 }
 
+// Each target's arguments say whether it is linked.
+func TestBakeTargetLinkMode(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	dir := filepath.Join(t.TempDir(), "bakemode")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("f", "f\n"), bed.Text("docker-bake.hcl", strings.ReplaceAll(`
+group "default" { targets = ["linked", "plain"] }
+target "linked" {
+  dockerfile-inline = "FROM @base@\nCOPY f /opt/mode/x\n"
+  output = ["type=cacheonly"]
+}
+target "plain" {
+  inherits = ["linked"]
+  args = { RELINK_LINK = "never" }
+}
+`, "@base@", b.Base(t, "usrmerge"))))
+	r := b.Docker(t, dir, nil, "relink", "bake").MustSucceed(t)
+	if strings.Count(r.Stderr, "relink: line 2 linked: ") != 1 || strings.Contains(r.Stderr, "relink plain: ") {
+		t.Errorf("not just one of the targets was linked:\n%s", r.Stderr)
+	}
+}
+
 // One target's failure is told by its name and cancels the others, and nothing of
 // it is pushed.
 func TestBakeFailure(t *testing.T) {
