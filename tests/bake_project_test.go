@@ -309,6 +309,32 @@ target "network" {
 	}
 }
 
+// On a terminal one is asked for what has to be allowed.
+func TestBakeAsks(t *testing.T) {
+	t.Parallel()
+	b := bed.Shared(t)
+	dir := filepath.Join(t.TempDir(), "asks")
+	bed.WriteFiles(t, dir, bed.Dir(".", 0o755), bed.Text("docker-bake.hcl", `target "default" {
+  dockerfile-inline = "FROM scratch\nCOPY docker-bake.hcl /\n"
+  output = ["type=cacheonly"]
+  entitlements = ["network.host"]
+}
+`))
+	for answer, allowed := range map[string]bool{"y": true, "n": false} {
+		var asked [2]string
+		for i, plugin := range []string{"buildx", "relink"} {
+			r := b.Shell(t, dir, nil, "echo "+answer+" | script -qec 'docker "+plugin+" bake --progress=plain' /dev/null")
+			if done := r.Code == 0; done != allowed {
+				t.Errorf("%s, answered %s: exit code %d\n%s", plugin, answer, r.Code, r.Stdout)
+			}
+			asked[i], _, _ = strings.Cut(strings.ReplaceAll(r.Stdout, "docker "+plugin, "docker"), "[y/N]")
+		}
+		if asked[0] != asked[1] || !strings.Contains(asked[0], "network.host") {
+			t.Errorf("it asks %q, want %q", asked[1], asked[0])
+		}
+	}
+}
+
 // A hundred targets of one context send it to the builder once.
 func TestBakeSendsAContextOnce(t *testing.T) {
 	t.Parallel()
